@@ -1,0 +1,48 @@
+"""The answer in two sentences, as it stands at the top of the README: written from the results, never by hand."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from meta_analysis.report import interval, number, one
+
+START, END = "<!-- answer: generated from data/derived -->", "<!-- end of answer -->"
+
+
+def answer(results: pd.DataFrame, claims: pd.DataFrame) -> str:
+    """Say what was found and how sure it is.
+
+    Parameters
+    ----------
+    results : DataFrame
+        ``derived/03_results.csv``.
+    claims : DataFrame
+        ``published/claims.csv``; C03 is the published SMD of severity.
+
+    Returns
+    -------
+    str
+        One line of Markdown.
+    """
+    severity, response = one(results, "severity.primary"), one(results, "response.primary")
+    as_published = one(results, "severity.dl_wald")
+    claim = claims.set_index("claim_id").loc["C03", "value"]
+    people = severity["n_active"] + severity["n_control"]
+    return (
+        f"**Answer.** In the {severity['k']} randomised trials with readable results ({people} people analysed) symptoms "
+        f"were less severe after MDMA-assisted therapy: standardised mean difference {number(severity['estimate'])} "
+        f"(95% CI {interval(severity['ci_low'], severity['ci_high'])}), and response was {number(response['estimate'])} "
+        f"times as frequent ({interval(response['ci_low'], response['ci_high'])}). That is less sure than it looks: the "
+        f"trials are few and small (the data allow a between-trial variance up to {number(severity['tau2_high'])}), most "
+        f"people could tell what they had been given, and a published estimate of {number(claim)} becomes "
+        f"{number(as_published['estimate'])} when its own method is run on these trials."
+    )
+
+
+def update_readme(text: str, sentence: str) -> str:
+    """Put the answer between its two markers; ValueError if the text does not hold both."""
+    if START not in text or END not in text:
+        raise ValueError(f"README.md lacks the marker {START if START not in text else END}")
+    return re.sub(f"{re.escape(START)}.*?{re.escape(END)}", lambda _: f"{START}\n{sentence}\n{END}", text, flags=re.DOTALL)
