@@ -28,7 +28,8 @@ def pytest_configure(config):
     (ROOT / "build").mkdir(exist_ok=True)
     os.environ.update(kernel_variables(_folder, ROOT / "build"))
     list_fonts(ROOT / "build")
-    # The same examples in every run, and none kept in a folder.
+    # The same examples in every run, and no folder of them beside the code.
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / "build" / "hypothesis")
     hypothesis.settings.register_profile("project", derandomize=True, database=None, deadline=None)
     hypothesis.settings.load_profile("project")
 

@@ -11,7 +11,7 @@ import numpy as np
 # Closed formulas differ between programs by rounding only: some hundred operations on doubles, with cancellation.
 CLOSED_FORM = 1e-10
 # metafor's iterations stop when tau2 moves by less than their threshold (1e-15 to 1e-12, stored with each fit) and
-# converge linearly, so its last digits are not exact (2e-12 was seen); test_tau2.py checks ours against their equations.
+# converge linearly, so its last digits are not exact (2e-12 was seen). test_tau2.py holds ours to their own equations.
 ITERATIVE = 1e-9
 # Quantities whose true value is 0 (a tau2 or I2 on the boundary, an exact null effect) have no relative error.
 NEAR_ZERO = 1e-12

@@ -8,12 +8,12 @@ from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
-from meta_analysis import studies
-from meta_analysis.pooling import Pool, pool, q_profile
-from meta_analysis.tau2 import METHODS
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
+from meta_analysis import studies, tau2
+from meta_analysis.pooling import Pool, pool, q_profile
+from meta_analysis.tau2 import METHODS
 from tests.reference import CLOSED_FORM, ITERATIVE, inputs
 
 # The same arithmetic done on other pieces of the batch, or in another order: a few roundings.
@@ -154,6 +154,16 @@ def test_tau2_interval_only_when_asked_for():
     assert np.isnan(pool(EFFECTS, VARIANCES).tau2_low) and np.isnan(pool(EFFECTS, VARIANCES).tau2_high)
     result = pool(EFFECTS, VARIANCES, tau2_interval=True, level=0.9)
     assert (result.tau2_low, result.tau2_high) == q_profile(EFFECTS, VARIANCES, 0.9)
+
+
+def test_a_q_profile_that_does_not_converge_is_not_silent(monkeypatch):
+    monkeypatch.setattr(tau2, "MAX_ITERATIONS", 1)
+    y, v = inputs("bcg")
+    with pytest.warns(RuntimeWarning, match="did not converge in 1 of 1 pools"):
+        assert not pool(y, v, tau2_method="DL", tau2_interval=True).converged
+    with pytest.warns(RuntimeWarning, match="did not converge in 1 of 1 pools"):
+        q_profile(y, v)
+    assert pool(y, v, tau2_method="DL").converged
 
 
 def test_one_set_of_effects_with_many_masks():

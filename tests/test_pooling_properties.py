@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from meta_analysis.pooling import Pool, pool, q_profile
 from meta_analysis.tau2 import METHODS
 
@@ -116,9 +117,7 @@ def test_a_masked_study_is_an_absent_study(data, method, ci_method, draw):
 @repeatable
 @given(studies(), method, st.sampled_from([0.5, 0.8, 0.95, 0.999]))
 def test_modified_hartung_knapp_is_never_narrower_than_t_nor_than_hartung_knapp(data, method, level):
-    modified, knapp, t = (
-        pool(*data, tau2_method=method, ci_method=c, level=level) for c in ("mHK", "HK", "t")
-    )
+    modified, knapp, t = (pool(*data, tau2_method=method, ci_method=c, level=level) for c in ("mHK", "HK", "t"))
     assert modified.se >= t.se and modified.se >= knapp.se
     assert modified.ci_low <= min(t.ci_low, knapp.ci_low) and modified.ci_high >= max(t.ci_high, knapp.ci_high)
     assert modified.se in (t.se, knapp.se)
@@ -203,5 +202,6 @@ def test_a_bad_number_anywhere_is_found_and_named(data, bad, in_effects, draw):
     effects, variances = (np.tile(x, (3, 1)) for x in data)
     row, column = draw.draw(st.integers(0, 2)), draw.draw(st.integers(0, len(data[0]) - 1))
     (effects if in_effects else variances)[row, column] = bad
-    with pytest.raises(ValueError, match=rf"\Apool {row}: study {column}: an? (effect|variance) must be finite[^\n]*\Z"):
+    message = rf"\Apool {row}: study {column}: an? (effect|variance) must be finite[^\n]*\Z"
+    with pytest.raises(ValueError, match=message):
         pool(effects, variances)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from meta_analysis.pooling import pool, q_profile
 
+from meta_analysis.pooling import pool, q_profile
 from tests.reference import CLOSED_FORM, ITERATIVE, NEAR_ZERO, inputs, metafor, random_fits
 
 METHODS = ("REML", "DL", "PM", "ML", "EB", "HE", "SJ", "HS")

@@ -172,6 +172,17 @@ def test_show_table_prints_every_kind_of_value():
     assert frame["x"].isna().sum() == 1, "the table itself is left alone"
 
 
+def test_show_table_shows_counts_without_decimals():
+    frame = pd.DataFrame({"n": [12.0, math.nan], "g": [-1.0, 0.5], "tau2": [0.0, 0.0]})
+    assert report.show_table(frame).to_numpy().tolist() == [["12", "-1.00", "0.00"], ["", "0.50", "0.00"]]
+
+
+def test_show_table_sets_words_left_and_numbers_right():
+    html = report.show_table(pd.DataFrame({"trial_id": ["A & B"], "x": [0.5]}))._repr_html_()
+    assert '<th style="text-align: left">trial id</th>' in html and '<td style="text-align: right">0.50</td>' in html
+    assert "A &amp; B" in html
+
+
 def test_show_table_keeps_a_named_index_as_columns_and_refuses_unknown_columns():
     frame = pd.DataFrame({"x": [1.0]}, index=pd.Index(["a"], name="trial"))
     assert list(report.show_table(frame).columns) == ["trial", "x"]

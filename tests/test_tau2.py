@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from meta_analysis import tau2 as tau2_module
-from meta_analysis.tau2 import METHODS, estimate_tau2
 from scipy import optimize
 from statsmodels.stats.meta_analysis import combine_effects
 
+from meta_analysis import tau2 as tau2_module
+from meta_analysis.tau2 import METHODS, estimate_tau2
 from tests.reference import inputs, metafor
 
 # The equation that defines the estimate, divided by the size of its terms, at the estimate: a few roundings of sums of
@@ -90,6 +90,20 @@ def test_the_highest_of_several_maxima(case):
     assert abs(tau2 - case["tau2_metafor"]) > 0.1
 
 
+def test_a_flat_likelihood_needs_the_safeguard():
+    """Two maxima about to merge: the step from the best grid point leaves the interval that holds the higher one."""
+    y = [-4.295, 3.972, 1.963, -0.5756, 3.085, -1.364, 0.274, 0.0636, 0.497, 0.4387]
+    y += [3.81, -3.578, -0.09875, 0.9026, -0.7031, 0.9811, 3.833, -0.987, -0.4903, -421.8]
+    v = [6.191, 15.01, 6.071, 10.61, 151.6, 1.473, 0.05659, 1.069, 0.7979, 0.2367]
+    v += [52.12, 17.25, 1.476, 0.165, 1.554, 122.8, 5.897, 0.5901, 0.1954, 191500.0]
+    y, v = np.array(y), np.array(v)
+    tau2, converged = estimate_tau2(y, v, "ML")
+    found = optimize.minimize_scalar(negative_log_likelihood_of(y, v, "ML"), bounds=(0.01, 0.1), method="bounded")
+    assert converged and found.fun < negative_log_likelihood(y, v, 0, "ML") - 0.005
+    np.testing.assert_allclose(tau2, found.x, rtol=1e-3)  # flat, so the search by values alone is coarse
+    assert abs(negative_log_likelihood(y, v, tau2, "ML") - found.fun) < 1e-6
+
+
 @pytest.mark.parametrize("spread", (0.5, 2.0))
 @pytest.mark.parametrize("k", (2, 3, 6, 12))
 def test_random_pools_reach_the_highest_restricted_likelihood(k, spread):
@@ -164,7 +178,14 @@ def test_no_convergence_is_not_silent(method, monkeypatch):
     assert result.converged.tolist() == [False, True]
 
 
-def test_closed_forms_never_warn():
+@pytest.mark.parametrize("method", ("REML", "ML", "PM", "EB"))
+def test_few_iterations_are_enough(method, monkeypatch):
+    """Speed rests on it: four to seven steps on all data sets, where Fisher scoring takes dozens or hundreds."""
+    monkeypatch.setattr(tau2_module, "MAX_ITERATIONS", 7)
+    assert all(estimate_tau2(*inputs(name), method).converged for name in NAMES)
+
+
+def test_no_method_warns_where_all_is_well():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for method in METHODS:

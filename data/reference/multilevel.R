@@ -79,9 +79,9 @@ profile_of <- function(model) {
 }
 
 # Log risk ratios of arms that share one control group: the covariance of two of them is the variance of log(control risk).
-# Trials without placebo, and the one with an empty cell, are left out.
+# Trials without placebo and arms where nobody or everybody had the event (escalc would correct them) are left out.
 shared_control_risk_ratios <- function() {
-  arms <- subset(metadat::dat.baker2009, id != 1)
+  arms <- subset(metadat::dat.baker2009, exac > 0 & exac < total)
   control <- arms[arms$treatment == "Placebo", ]
   active <- arms[arms$treatment != "Placebo" & arms$id %in% control$id, ]
   control <- control[match(active$id, control$id), ]

@@ -117,7 +117,7 @@ class NormalMixture(Distribution):
         # The components may differ in SD by many orders of magnitude: start from a typical one and double.
         centre = float(self.weights @ self.means)
         width = float(np.exp(self.weights @ np.log(self.sds)))
-        inside = p[(p > 0) & (p < 1)]
+        inside = np.minimum(p[(p > 0) & (p < 1)], 1 - 1e-14)  # the weights sum to 1 but for rounding
         result = np.where(p > 0, np.inf, -np.inf)
         if inside.size:
             low, high = centre - width, centre + width
@@ -132,9 +132,7 @@ class NormalMixture(Distribution):
         return (np.asarray(x, dtype=float)[..., None] - self.means) / self.sds
 
 
-def invert(
-    cdf: Function, pdf: Function, p: np.ndarray, low: ArrayLike, high: ArrayLike, *, scale: float
-) -> np.ndarray:
+def invert(cdf: Function, pdf: Function, p: np.ndarray, low: ArrayLike, high: ArrayLike, *, scale: float) -> np.ndarray:
     """Solve cdf(x) = p for each p (n,) within brackets: Newton steps, halving where a step would leave its bracket.
 
     `scale` is the size of x at which an error of 1e-15 no longer matters; it decides about roots close to zero.

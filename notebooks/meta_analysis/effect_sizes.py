@@ -61,7 +61,7 @@ def hedges_correction(df: ArrayLike, method: str = "exact") -> Array:
     df : array_like
         Degrees of freedom of the pooled standard deviation, n_active + n_control - 2; at least 2.
     method : {"exact", "approximate"}
-        ``"exact"``: gamma(df/2) / (sqrt(df/2) gamma((df - 1)/2)) ; ``"approximate"``:
+        ``"exact"``: gamma(df/2) / (sqrt(df/2) gamma((df - 1)/2)); ``"approximate"``:
         1 - 3/(4 df - 1), which is 1 - 3/(4N - 9) in terms of N. Both are from Hedges (1981).
 
     Returns

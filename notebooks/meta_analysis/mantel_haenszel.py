@@ -76,8 +76,7 @@ def mantel_haenszel(
         reason = "one of its Mantel-Haenszel sums is 0 (an arm without events?)"
         raise ValueError(f"{name_pool(first)}the {measure} is 0 or infinite: {reason}")
 
-    # Absent tables get harmless counts, then no weight.
-    effect = MEASURES[measure](*(np.where(present, x, filler) for x, filler in ((a, 1), (n1, 2), (c, 1), (n2, 2))))
+    effect = MEASURES[measure](a, n1, c, n2)
     y, v = np.where(present, effect.estimate - estimate, 0.0), np.where(present, effect.variance, np.inf)
     values = _heterogeneity((y * y / v).sum(axis=0), present.sum(axis=0))
     if model == "common":
@@ -129,10 +128,10 @@ def peto(
 def _check_tables(
     a: ArrayLike, n1: ArrayLike, c: ArrayLike, n2: ArrayLike, mask: ArrayLike | None
 ) -> tuple[NDArray, ...]:
-    """Counts and mask as arrays of one shape (..., k); absent tables may hold anything."""
+    """Counts and mask as arrays of one shape (..., k); absent tables may hold anything and get harmless counts."""
     a, n1, c, n2, present = align(mask, events_active=a, n_active=n1, events_control=c, n_control=n2)
     ensure_counts(a, n1, c, n2, present)
-    return a, n1, c, n2, present
+    return *(np.where(present, x, harmless) for x, harmless in ((a, 1.0), (n1, 2.0), (c, 1.0), (n2, 2.0))), present
 
 
 def _risk_ratio(a: NDArray, n1: NDArray, c: NDArray, n2: NDArray, present: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -153,9 +152,7 @@ def _odds_ratio(a: NDArray, n1: NDArray, c: NDArray, n2: NDArray, present: NDArr
     r, s, p, q = a * d / total, b * c / total, (a + d) / total, (b + c) / total
     sum_r, sum_s = r.sum(axis=0), s.sum(axis=0)
     variance = (
-        (p * r).sum(axis=0) / sum_r**2
-        + (p * s + q * r).sum(axis=0) / (sum_r * sum_s)
-        + (q * s).sum(axis=0) / sum_s**2
+        (p * r).sum(axis=0) / sum_r**2 + (p * s + q * r).sum(axis=0) / (sum_r * sum_s) + (q * s).sum(axis=0) / sum_s**2
     ) / 2
     return np.log(sum_r / sum_s), variance, s / sum_s
 

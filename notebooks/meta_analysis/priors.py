@@ -185,8 +185,7 @@ def _log_symmetric(
 
 
 def _log_t_density(t: np.ndarray, df: float) -> np.ndarray:
-    constant = special.gammaln((df + 1) / 2) - special.gammaln(df / 2) - 0.5 * np.log(df * np.pi)
-    return constant - (df + 1) / 2 * np.log1p(np.square(t) / df)
+    return -special.betaln(df / 2, 0.5) - 0.5 * np.log(df) - (df + 1) / 2 * np.log1p(np.square(t) / df)
 
 
 def _require_positive(**parameters: float) -> None:

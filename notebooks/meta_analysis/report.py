@@ -228,8 +228,8 @@ def show_table(frame: pd.DataFrame, digits: int | Mapping[str, int] = 2,
 
     Returns
     -------
-    DataFrame
-        Text only, blank row labels.
+    ReaderTable
+        Text only, blank row labels; in a notebook words stand at the left of their column, numbers at the right.
     """
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
@@ -247,10 +247,37 @@ def show_table(frame: pd.DataFrame, digits: int | Mapping[str, int] = 2,
         return number(value, decimals, missing="") if isinstance(value, (float, np.floating)) else str(value)
 
     def decimals_of(name: str) -> int:
+        if is_count(frame[name]):
+            return 0
         return digits.get(name, 2) if isinstance(digits, Mapping) else digits
 
     shown = {new: [as_text(value, decimals_of(old)) for value in frame[old]] for old, new in renames.items()}
-    return pd.DataFrame(shown, index=[""] * len(frame), dtype=str)
+    table = ReaderTable(shown, index=[""] * len(frame), dtype=str)
+    table.attrs["words"] = [pd.api.types.is_string_dtype(frame[old]) for old in renames]
+    return table
+
+
+def is_count(column: pd.Series) -> bool:
+    """Whether a column of floats holds whole numbers only, as counts with gaps do."""
+    if not pd.api.types.is_float_dtype(column):
+        return False
+    values = column.dropna()
+    return bool((values == values.round()).all() and (values != 0).any())
+
+
+class ReaderTable(pd.DataFrame):
+    """A table of texts for reading: in a notebook words are set left, numbers right, in plain and stable HTML."""
+
+    def _repr_html_(self) -> str:
+        sides = ["left" if words else "right" for words in self.attrs["words"]]
+
+        def line(tag: str, texts: Iterable[str]) -> str:
+            cells = (f'<{tag} style="text-align: {side}">{escape(str(text))}</{tag}>' for side, text in zip(sides, texts))
+            return f"<tr>{''.join(cells)}</tr>"
+
+        body = "\n".join(line("td", row) for row in self.to_numpy())
+        names = (str(name).replace("_", " ") for name in self.columns)
+        return f"<table>\n<thead>{line('th', names)}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def figures_table(figures: Iterable[Mapping[str, str]]) -> pd.DataFrame:

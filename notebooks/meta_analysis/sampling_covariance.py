@@ -97,7 +97,7 @@ def shared_control_log_risk_ratio(
     """Covariance of the log risk ratios of several active arms against one control arm.
 
     Variance 1/x_i - 1/n_i + 1/x_c - 1/n_c; covariance 1/x_c - 1/n_c, the variance of the log control risk that all of
-    them share (delta method; Gleser and Olkin 2009). Correct empty cells before the call.
+    them share (delta method; Gleser and Olkin 2009). Correct empty cells, of events or of non-events, before the call.
 
     Parameters
     ----------
@@ -111,12 +111,12 @@ def shared_control_log_risk_ratio(
     Raises
     ------
     ValueError
-        For lengths that differ, values that are not finite, no events, or more events than participants.
+        For lengths that differ, values that are not finite, or an arm where nobody or everybody had the event.
     """
     x, n = _arms(events_active, n_active)
     for arm, (events, total) in enumerate(zip([*x, events_control], [*n, n_control], strict=True)):
-        if not 0 < events <= total:
-            raise ValueError(f"{_arm_name(arm, x.size)}: {events:g} events of {total:g}; must be 0 < events <= n")
+        if not 0 < events < total:  # at 0 there is no log, and at n the variance would be 0
+            raise ValueError(f"{_arm_name(arm, x.size)}: {events:g} events of {total:g}; correct empty cells first")
     return np.diag(1 / x - 1 / n) + (1 / events_control - 1 / n_control)
 
 

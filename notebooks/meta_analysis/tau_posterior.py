@@ -15,6 +15,8 @@ from meta_analysis.priors import NormalPrior, TauPrior
 # Two Gauss-Legendre rules on each panel: the finer gives the result, their difference bounds its error.
 COARSE, FINE = (np.polynomial.legendre.leggauss(order) for order in (12, 24))
 MOST_PANELS = 2000
+# Quantiles of the prior where panels end, lest a narrow prior fall between two nodes.
+LANDMARKS = np.array([1e-15, 1e-10, 1e-6, 1e-3, 0.05, 0.25, 0.5, 0.75, 0.95, 1 - 1e-3, 1 - 1e-6, 1 - 1e-10, 1 - 1e-15])
 PANEL_TOLERANCE = 1e-11  # a panel is halved until the two rules differ by less than this share of the whole
 ERROR_LIMIT = 1e-8  # largest bound on the relative error that is accepted
 NEGLIGIBLE = 45.0  # exp(-45) = 3e-20: where the integrand is that much below its maximum nothing counts
@@ -76,9 +78,9 @@ class Nodes:
 def integrate_over_tau(model: NormalNormalModel) -> Nodes:
     """Adaptive composite Gauss-Legendre quadrature of prior times likelihood over x = log(tau).
 
-    Panels are halved until both rules agree on the mass and on the moments of mu and tau, as far as these exist. At both
-    ends the prior's own cdf takes over: close to 0 the likelihood is that of tau = 0, and far out it is a power of tau,
-    so that one node each, at 0 and at the upper limit, stands for what lies beyond.
+    Panels are halved until both rules agree on the mass and on the moments of mu and tau, as far as these exist. At
+    both ends the prior's own cdf takes over: close to 0 the likelihood is that of tau = 0, and far out it is a power of
+    tau, so that one node each, at 0 and at the upper limit, stands for what lies beyond.
 
     Raises
     ------
@@ -86,16 +88,18 @@ def integrate_over_tau(model: NormalNormalModel) -> Nodes:
         If the error bound stays above `ERROR_LIMIT`, or more than `MOST_PANELS` would be needed.
     """
     prior = model.tau_prior
-    guides = prior.quantile(np.array([0.001, 0.05, 0.25, 0.5, 0.75, 0.95, 0.999]))
-    x_low = max(float(np.log(min(1e-8 * np.sqrt(model.v.min()), 1e-10 * guides[3]))), -FURTHEST)
-    x_high = min(float(np.log(prior.upper)), FURTHEST)
+    landmarks = np.log(np.maximum(prior.quantile(LANDMARKS), np.exp(-FURTHEST)))
+    median = landmarks[LANDMARKS.size // 2]
+    x_low = max(min(np.log(1e-8 * np.sqrt(model.v.min())), np.log(1e-10) + median), -FURTHEST)
+    x_high = min(np.log(prior.upper), FURTHEST)
     # Panels of two units of log(tau) around the prior's median, ever wider ones far out, and the prior's own landmarks.
     steps = np.concatenate([np.arange(0, 40, 2), 40 * 1.5 ** np.arange(8)])
-    edges = np.concatenate([np.log(guides), np.log(guides[3]) + steps, np.log(guides[3]) - steps, [x_low, x_high]])
+    edges = np.concatenate([landmarks, median + steps, median - steps, [x_low, x_high]])
     edges, offset = _relevant(model, np.unique(np.clip(edges, x_low, x_high)))
     ends = np.array([0.0, np.exp(x_high)])
-    outside = np.array([prior.cdf(np.exp(x_low)), 1 - prior.cdf(np.exp(x_high))])
-    outside = outside * np.exp(model.given_tau(ends)[2] - offset)
+    with np.errstate(divide="ignore"):  # the log of no mass
+        log_outside = np.log([prior.cdf(np.exp(x_low)), 1 - prior.cdf(np.exp(x_high))])
+    outside = np.exp(log_outside + model.given_tau(ends)[2] - offset)
 
     pending = np.stack([edges[:-1], edges[1:]], axis=1)
     accepted, integrals, errors = [np.empty((0, 2))], [], []
@@ -133,7 +137,7 @@ def integrate_over_tau(model: NormalNormalModel) -> Nodes:
 
 
 def _relevant(model: NormalNormalModel, edges: np.ndarray) -> tuple[np.ndarray, float]:
-    """The edges between which anything counts, for the mass or for a moment that exists, and the mode; its log height."""
+    """The edges between which anything counts, for the mass or for a moment that exists; the log height of the mode."""
     x = np.unique(np.concatenate([edges, (edges[:-1] + edges[1:]) / 2]))
     log_mass = model.log_integrand(x)
     best = int(np.argmax(log_mass))
