@@ -60,8 +60,11 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # an ordinary kill stops the kernels, as Ctrl-C does
         return session.run(ROOT, data=options.data, out=options.out, only=options.only, fresh=options.fresh,
                            jobs=options.jobs, accept=options.accept)
-    except (environment.SetupError, ImportError) as error:
+    except environment.SetupError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; the packages of environment.yml must be there for --here", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; nothing stored was changed", file=sys.stderr)

@@ -8,5 +8,6 @@ execute        runs notebooks side by side, each in a folder that holds only wha
 stored         the form in which a notebook is stored
 figures_page   figures/README.md
 compare        this run against what is stored
+show           tables as plain text
 accept         what is stored replaced by this run, all of it or nothing
 """

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from runner import figures_page
+from runner import figures_page, inputs
 from runner.compare import managed_files
 from runner.graph import Notebook
 
@@ -22,8 +22,7 @@ def changes(root: Path, workspace: Path, notebooks: Iterable[Notebook]) -> dict[
     """Files to be stored (their new bytes) and to be removed (None), relative to the repository."""
     notebooks = list(notebooks)
     files = [file for notebook in notebooks for file in (*notebook.writes, f"notebooks/{notebook.path.name}")]
-    if (workspace / figures_page.PAGE).is_file():
-        files.append(figures_page.PAGE)
+    files += [file for file in (inputs.TABLE, figures_page.PAGE) if (workspace / file).is_file()]
     found: dict[str, bytes | None] = {file: (workspace / file).read_bytes() for file in files}
     found = {file: content for file, content in found.items()
              if not (root / file).is_file() or (root / file).read_bytes() != content}

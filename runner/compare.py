@@ -6,11 +6,11 @@ import csv
 import html
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from runner import figures_page, stored
+from runner import figures_page, inputs, stored
 from runner.graph import Notebook
 
 # Estimates of tau2 are iterated and sums are taken by libraries built differently for each processor, so two correct
@@ -18,9 +18,6 @@ from runner.graph import Notebook
 RELATIVE_TOLERANCE = 1e-7
 # A number this small is a rounded zero: nothing here (estimates, variances, p values) has a meaning below it.
 ABSOLUTE_TOLERANCE = 1e-10
-
-SHOWN_PER_FILE = 8
-SHOWN_WIDTH = 48
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, [line + [""] * (len(header) - len(line)) for line in lines]
 
 
-def _is_number(text: str, kind: type) -> bool:
+def is_number(text: str, kind: type) -> bool:
     try:
         kind(text)
     except ValueError:
@@ -61,28 +58,35 @@ def _labels(header: list[str], lines: list[list[str]], columns: list[str]) -> li
     labels, seen = [], {}
     for position, line in enumerate(lines, start=1):
         row = dict(zip(header, line, strict=False))
-        parts = [f"{name} {row[name]}" if _is_number(row[name], float) else row[name] for name in columns]
+        parts = [f"{name} {row[name]}" if is_number(row[name], float) else row[name] for name in columns]
         label = " / ".join(part for part in parts if part) or f"row {position}"
         seen[label] = seen.get(label, 0) + 1
         labels.append(label if seen[label] == 1 else f"{label} #{seen[label]}")
     return labels
 
 
-def label_columns(header: list[str], tables: Iterable[list[list[str]]]) -> list[str]:
-    """The columns that name a row: analysis_id, or as many of the first columns as tell all rows apart.
+def label_columns(header: list[str], tables: Sequence[list[list[str]]]) -> list[str]:
+    """The columns that name a row: analysis_id, or the fewest of the first columns that tell all rows apart.
 
-    A column of fractions holds results and names nothing, so the first of those ends the search.
+    A column of fractions holds results and names nothing; after the first of those, only text does.
     """
-    if "analysis_id" in header:
-        return ["analysis_id"]
-    tables, chosen = list(tables), []
-    for position, name in enumerate(header):
-        values = [line[position] for lines in tables for line in lines]
-        if any(_is_number(value, float) and not _is_number(value, int) for value in values):
-            break
+    def unique(names: list[str]) -> bool:
+        places = [header.index(name) for name in names]
+        return all(len({tuple(line[place] for place in places) for line in lines}) == len(lines) for lines in tables)
+
+    chosen, results_began = [], False
+    for name in sorted(header, key="analysis_id".__ne__):  # analysis_id first, the others as they stand
+        numbers = [line[header.index(name)] for lines in tables for line in lines
+                   if is_number(line[header.index(name)], float)]
+        results_began = results_began or not all(is_number(number, int) for number in numbers)
+        if numbers and results_began:
+            continue
         chosen.append(name)
-        if all(len({tuple(line[: position + 1]) for line in lines}) == len(lines) for lines in tables):
+        if unique(chosen):
             break
+    for name in reversed(chosen[1:]):
+        if unique(rest := [other for other in chosen if other != name]):
+            chosen = rest
     return chosen
 
 
@@ -187,7 +191,10 @@ def compare_run(root: Path, workspace: Path, notebooks: Sequence[Notebook],
     """
     found: list[Difference] = []
     redrawn: list[str] = []
-    files = [file for notebook in notebooks for file in notebook.writes]
+    files = [inputs.TABLE, *(file for notebook in notebooks for file in notebook.writes)]
+    # Of other data (--data) the changed cells themselves; the repository's own tables are what they are.
+    files += [f"data/{file.relative_to(workspace / 'data').as_posix()}" for name in inputs.FOLDERS
+              for file in (workspace / "data" / name).glob("*.csv")]
     if complete:
         files += [figures_page.PAGE] if (workspace / figures_page.PAGE).is_file() else []
         found += [Difference(file, "", "file", "file", "(no longer written)")
@@ -210,26 +217,3 @@ def compare_run(root: Path, workspace: Path, notebooks: Sequence[Notebook],
         found += differences
         redrawn += [file] if pictures else []
     return found, redrawn
-
-
-def aligned(rows: Sequence[Sequence[str]], width: int = SHOWN_WIDTH) -> str:
-    """Rows (the first one the header) as columns of plain text; numbers flush right, long cells cut."""
-    cut = [[cell if len(cell) <= width else cell[: width - 3] + "..." for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cut, strict=True)]
-    right = [all(_is_number(cell, float) for cell in column[1:] if cell) and any(column[1:])
-             for column in zip(*cut, strict=True)]
-    lines = ["  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True))
-             for row in cut]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def drift_table(differences: Sequence[Difference]) -> str:
-    """The differences as plain text, a few for each file."""
-    header = ("file", "row", "column", "stored", "now")
-    rows = []
-    for file in dict.fromkeys(difference.file for difference in differences):
-        own = [astuple(difference) for difference in differences if difference.file == file]
-        rows += own[:SHOWN_PER_FILE]
-        if len(own) > SHOWN_PER_FILE:
-            rows.append((file, f"... and {len(own) - SHOWN_PER_FILE} more", "", "", ""))
-    return aligned([header, *rows])

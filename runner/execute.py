@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import stored
+from runner import show, stored
 from runner.environment import kernel_environment
 from runner.graph import Notebook, needs
 from runner.kept import Memory, file_hash, helper_files, key
@@ -158,7 +158,7 @@ def _finish(workspace: Path, memory: Memory, job: Running) -> str:
     # papermill takes sys.exit() for a regular end.
     if any(cell.cell_type == "code" and cell.source.strip() and done.execution_count is None
            for cell, done in zip(result.cells, stored.read(executed).cells, strict=True)):
-        return f"{notebook.path.name}: a cell ended the notebook before its end\n  partial copy: {shown(executed)}"
+        return f"{notebook.path.name}: a cell ended the notebook before its end\n  partial copy: {show.path(executed)}"
     after = _files(folder)
     own = {executed.name, "answer.txt", "log.txt"}
     changed = {file for file in after if after[file] != job.before.get(file)} - own
@@ -167,7 +167,7 @@ def _finish(workspace: Path, memory: Memory, job: Running) -> str:
     problems = [f"wrote or changed `{file}`, which it does not declare" for file in undeclared]
     problems += [f"did not write `{file}`, which it declares" for file in notebook.writes if file not in after]
     if problems:
-        return f"{notebook.path.name} {'; '.join(problems)}\n  its folder: {shown(folder)}"
+        return f"{notebook.path.name} {'; '.join(problems)}\n  its folder: {show.path(folder)}"
     for file in notebook.writes:
         (workspace / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder / file, workspace / file)
@@ -196,17 +196,13 @@ def _failure(job: Running) -> str:
     where = ""
     for position, cell in enumerate(cells):
         state = cell["metadata"].get("papermill", {})
-        # A cell whose kernel died stands there as completed, but was not counted.
-        uncounted = cell["cell_type"] == "code" and "".join(cell["source"]).strip() and not cell["execution_count"]
-        if uncounted or state.get("exception") or state.get("status") in ("failed", "running"):
+        # A cell whose kernel died stands there as completed, but the kernel never answered.
+        unanswered = cell["cell_type"] == "code" and "".join(cell["source"]).strip() and (
+            "shell.execute_reply" not in cell["metadata"].get("execution", {}))
+        if unanswered or state.get("exception") or state.get("status") in ("failed", "running"):
             heading = stored.heading_above(cells, position)
             count = sum(other["cell_type"] == "code" for other in cells[: position + 1])
             where = (f', section "{heading}", cell [{cell.get("execution_count") or count}]'
                      f" (position {position + 1} of {len(cells)})")
             break
-    return f"{job.notebook.path.name}{where}: {error}\n  partial copy: {shown(executed)}"
-
-
-def shown(path: Path) -> Path:
-    """A path as short as a person in this folder needs it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{job.notebook.path.name}{where}: {error}\n  partial copy: {show.path(executed)}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runner import accept as acceptance
-from runner import compare, execute, figures_page
+from runner import compare, execute, figures_page, inputs, show
 from runner.environment import list_fonts
 from runner.graph import CollectionError, Notebook, load, select
 from runner.kept import MEMORY, Memory, key
@@ -76,11 +76,11 @@ def run(root: Path, *, data: Path | None = None, out: Path | None = None, only: 
         (workspace / figures_page.PAGE).parent.mkdir(exist_ok=True)
         (workspace / figures_page.PAGE).write_text(page, encoding="utf-8", newline="\n")
     if any(HEADLINE in notebook.writes for notebook in finished):
-        say(f"\nHeadline results ({HEADLINE})\n\n{headline(workspace / HEADLINE)}\n")
+        say(f"\nHeadline results ({HEADLINE})\n\n{show.headline(workspace / HEADLINE)}\n")
     differences, redrawn = compare.compare_run(root, workspace, finished, complete)
     _report_drift(workspace, differences, redrawn, "identical, as far as it ran" if problems else "identical", say)
     if data:
-        say(f"Tables, figures and executed notebooks of this run: {execute.shown(workspace)}")
+        say(f"Tables, figures and executed notebooks of this run: {show.path(workspace)}")
     if problems:
         return _fail(say, problems)
     if accept:
@@ -152,6 +152,7 @@ def _bring_data(root: Path, workspace: Path, data: Path | None, validate: Callab
         target.parent.mkdir(parents=True, exist_ok=True)
         if (collected / name).exists():
             (collected / name).rename(target)
+    inputs.write(workspace)
     return []
 
 
@@ -186,23 +187,11 @@ def _execute(root: Path, workspace: Path, notebooks: Sequence[Notebook], collect
         return execute.run_all(root, workspace, notebooks, jobs=jobs, fresh=fresh, report=report)
 
 
-def headline(file: Path) -> str:
-    """The headline table as plain text, fractions with three significant digits."""
-    def short(cell: str) -> str:
-        try:
-            value = float(cell)
-        except ValueError:
-            return cell
-        return cell if cell.lstrip("-").isdigit() else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-    with open(file, encoding="utf-8", newline="") as text:
-        return compare.aligned([[short(cell) for cell in row] for row in csv.reader(text)], width=60)
-
-
 def _report_drift(workspace: Path, differences: Sequence[compare.Difference], redrawn: Sequence[str],
                   identical: str, say: Callable[[str], None]) -> None:
     if redrawn:
-        say(f"note: drawn differently (other bytes; numbers decide, not pictures): {', '.join(redrawn)}")
+        names = ", ".join(redrawn[:3]) + (f" and {len(redrawn) - 3} more" if len(redrawn) > 3 else "")
+        say(f"note: pictures with other bytes than the stored ones (numbers decide, not these): {names}")
     full = workspace / "drift.csv"
     full.unlink(missing_ok=True)
     if not differences:
@@ -212,5 +201,5 @@ def _report_drift(workspace: Path, differences: Sequence[compare.Difference], re
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["file", "row", "column", "stored", "now"])
         writer.writerows([d.file, d.row, d.column, d.stored, d.now] for d in differences)
-    say(f"drift: {len(differences)} difference(s) from what is stored\n\n{compare.drift_table(differences)}\n\n"
-        f"The whole list: {execute.shown(full)}")
+    say(f"drift: {len(differences)} difference(s) from what is stored\n\n{show.drift_table(differences)}\n\n"
+        f"The whole list: {show.path(full)}")

@@ -14,6 +14,7 @@ import pytest
 
 from meta_analysis import codebook, data
 from meta_analysis.codebook import BEGIN, END, codebook_markdown, update_readme
+from runner import inputs
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PACKAGE = json.loads((DATA / "datapackage.json").read_text(encoding="utf-8"))
@@ -334,3 +335,9 @@ def test_the_page_is_brought_into_step_by_one_command(tmp_path, monkeypatch):
 def test_a_page_without_its_markers_is_refused(page):
     with pytest.raises(ValueError, match="once each and in this order"):
         update_readme(page, small_package(key="string"))
+
+
+def test_the_tables_are_those_the_stored_results_were_made_from():
+    """Any change to the data, also to a number that no notebook reads yet, is seen until a run has been accepted."""
+    stored = pd.read_csv(data.REPOSITORY / inputs.TABLE).to_dict("records")
+    assert inputs.checksums(data.REPOSITORY / "data") == stored

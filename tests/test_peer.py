@@ -1,8 +1,8 @@
 """The peer review's printed results fall out under the peer's own choices, to the printed digit.
 
 The peer is the living review Sypres (2026): highest dose of each trial only, its dataset's effect sizes, REML for
-severity and Paule-Mandel for ratios, Hartung-Knapp intervals. The numbers below are as it prints them; with two decimals
-they also stand in data/published/reviews.csv (rows of "SYPRES").
+severity and Paule-Mandel for ratios, Hartung-Knapp intervals. The numbers below are as it prints them; with two
+decimals they also stand in data/published/reviews.csv (rows of "SYPRES").
 """
 
 import numpy as np

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from runner import accept, compare, environment, execute, figures_page, graph, session, stored
+from runner import accept, compare, environment, figures_page, graph, session, show, stored
 
 ROOT = Path(__file__).resolve().parents[1]
 HELPER = '''import csv, os
@@ -238,10 +238,11 @@ def test_only_what_depends_on_a_change_runs_again(root):
 
 
 def test_a_partial_run_runs_what_it_needs_and_cannot_be_accepted(root):
+    edit(root, "03_headline", "/ 3", "/ 3.0")
     before = contents(root)
-    result = run(root, only=["03"], fresh=True)
+    result = run(root, only=["03"])
     assert result.code == session.IDENTICAL and "02_figure" not in result.text
-    assert "01_first: ran" in result.text and "03_headline: ran" in result.text
+    assert "01_first: unchanged" in result.text and "03_headline: ran" in result.text
     refused = run(root, only=["03"], accept=True)
     assert refused.code == session.ERROR and "--accept stores a complete run" in refused.text
     assert contents(root) == before
@@ -261,25 +262,30 @@ def test_a_failure_is_located_and_the_others_finish(root):
     assert contents(root) == before
 
 
-@pytest.mark.parametrize("line, problem", [
-    ("open(FOLDER / 'data' / 'derived' / '02_extra.csv', 'w').close()", "wrote or changed `data/derived/02_extra.csv`"),
-    ("open('stray.txt', 'w').close()", "wrote or changed `notebooks/stray.txt`"),
-    ("(FOLDER / 'figures' / '02_sizes.svg').unlink()", "did not write `figures/02_sizes.svg`"),
-    ("open(FOLDER / 'data' / 'extracted' / 'trials.csv')", "FileNotFoundError"),  # declared by 01 only
-    ("import os; os.kill(os.getpid(), 9)", 'section "1. Draw", cell [2]'),
-    ("import sys; sys.exit()\", \"\", \"", "a cell ended the notebook before its end"),
-])
-def test_a_notebook_that_does_not_keep_to_its_declarations_fails(root, line, problem):
-    path = root / "notebooks/02_figure.ipynb"
+def add_to_last_cell(root, name, lines, more_cells=0):
+    path = root / "notebooks" / f"{name}.ipynb"
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["cells"][3]["source"] += ["\n" + line.split('"')[0]]
-    if "sys.exit" in line:
-        content["cells"].append(content["cells"][1] | {"id": "last"})
+    content["cells"][-1]["source"] += [f"\n{line}" for line in lines]
+    content["cells"] += [content["cells"][1] | {"id": f"more{n}"} for n in range(more_cells)]
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("lines, problems", [
+    (["open(FOLDER / 'data' / 'derived' / '02_extra.csv', 'w').close()", "open('stray.txt', 'w').close()",
+      "(FOLDER / 'data' / 'derived' / '01_sizes.csv').write_text('spoilt')",
+      "(FOLDER / 'figures' / '02_sizes.svg').unlink()"],
+     ["wrote or changed `data/derived/02_extra.csv`", "wrote or changed `notebooks/stray.txt`",
+      "wrote or changed `data/derived/01_sizes.csv`", "did not write `figures/02_sizes.svg`"]),
+    (["open(FOLDER / 'data' / 'extracted' / 'trials.csv')"], ["FileNotFoundError"]),  # only 01 declares to read it
+    (["import os; os.kill(os.getpid(), 9)"], ['section "1. Draw", cell [2] (position 4 of 5)']),
+    (["import sys; sys.exit()"], ["a cell ended the notebook before its end"]),
+], ids=["writes", "reads", "killed", "exit"])
+def test_a_notebook_that_does_not_keep_to_its_declarations_fails(root, lines, problems):
+    add_to_last_cell(root, "02_figure", lines, more_cells=1)
     before = contents(root)
     result = run(root, only=["02"])
-    assert result.code == session.ERROR and problem in result.text
-    assert "identical" not in result.text.splitlines()
+    assert result.code == session.ERROR and "identical" not in result.text.splitlines()
+    assert [problem for problem in problems if problem not in result.text] == []
     assert contents(root) == before
 
 
@@ -306,6 +312,19 @@ def test_other_data_run_elsewhere_and_leave_the_repository_alone(root, tmp_path)
         assert ["data/derived/01_sizes.csv", "D", "", "(missing)", "row"] in list(csv.reader(text))
     assert "D,8,4.0" in (out / "data/derived/01_sizes.csv").read_text(encoding="utf-8")
     assert contents(root) == before
+
+
+def test_a_number_that_nothing_reads_is_drift_too(root, tmp_path):
+    (root / "data/extracted/unread.csv").write_text("id,value\nx,1\n", encoding="utf-8")
+    in_place = run(root)
+    assert in_place.code == session.DRIFT and "data/extracted/unread.csv" in in_place.text
+    assert run(root, accept=True).code == session.IDENTICAL and run(root).code == session.IDENTICAL
+    shutil.copytree(root / "data", tmp_path / "other")
+    (tmp_path / "other/extracted/unread.csv").write_text("id,value\nx,2\n", encoding="utf-8")
+    result = run(root, data=tmp_path / "other")
+    assert result.code == session.DRIFT
+    assert [line.split() for line in result.text.splitlines() if line.startswith("data/extracted/unread.csv")] == [
+        ["data/extracted/unread.csv", "x", "value", "1", "2"]]
 
 
 @pytest.mark.parametrize("out", [".", "data/new", "../other", "full"])
@@ -444,6 +463,10 @@ def test_rows_without_an_analysis_id_are_named_by_their_first_columns(tmp_path):
     assert differences(tmp_path, table, table.replace("4\n", "5\n")) == [("dose 40", "n", "4", "5")]
     table = "x,y\n0.25,1\n0.5,2\n"  # results name nothing
     assert differences(tmp_path, table, table.replace("2\n", "3\n")) == [("row 2", "y", "2", "3")]
+    table = "set,trial,arm,y,unit,measure\na,A,1,0.5,mg,RR\na,B,1,0.6,mg,RR\nb,B,1,0.7,mg,RR\nb,B,1,0.7,mg,OR\n"
+    assert differences(tmp_path, table, table.replace("0.6", "0.9")) == [("a / B / RR", "y", "0.6", "0.9")]
+    table = "level,analysis_id,x\nlow,a,0.5\nhigh,a,0.6\n"  # one analysis, several rows
+    assert differences(tmp_path, table, table.replace("0.6", "0.9")) == [("a / high", "x", "0.6", "0.9")]
     table = "trial,x\nA,0.5\nA,0.6\n"  # the same name twice
     assert differences(tmp_path, table, table.replace("0.6", "0.9")) == [("A #2", "x", "0.6", "0.9")]
 
@@ -472,8 +495,15 @@ def test_tables_shown_in_notebooks_are_compared_and_pictures_are_only_noted():
 
 def test_a_long_list_is_cut_with_a_count():
     many = [compare.Difference("a.csv", f"row {n}", "x", "1", "2") for n in range(100)]
-    table = compare.drift_table([*many, compare.Difference("b.csv", "r", "x", "1", "2")])
-    assert "... and 92 more" in table and "b.csv" in table and len(table.splitlines()) == 11
+    table = show.drift_table([*many, compare.Difference("b.csv", "r", "x", "1", "2")])
+    shown = show.SHOWN_PER_FILE
+    assert f"... and {100 - shown} more" in table and "b.csv" in table and len(table.splitlines()) == shown + 3
+
+
+def test_of_two_long_texts_the_piece_in_which_they_differ_is_shown():
+    before = "The same words at the beginning of both of these texts, and then six trials and many more words after"
+    table = show.drift_table([compare.Difference("a.csv", "r", "alt", before, before.replace("six", "five"))])
+    assert "six trials" in table and "five trials" in table and "beginning" not in table
 
 
 def test_a_figure_without_alternative_text_is_a_problem(tmp_path):
@@ -546,5 +576,5 @@ def test_kernels_do_not_see_a_persons_settings(tmp_path, monkeypatch):
 
 def test_paths_are_shown_from_where_one_stands(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert execute.shown(tmp_path / "build" / "x") == Path("build/x")
-    assert execute.shown(Path("/elsewhere/x")) == Path("/elsewhere/x")
+    assert show.path(tmp_path / "build" / "x") == str(Path("build/x"))
+    assert show.path(Path("/elsewhere/x")) == str(Path("/elsewhere/x"))

@@ -31,13 +31,13 @@ def answer(results: pd.DataFrame, claims: pd.DataFrame) -> str:
     claim = claims.set_index("claim_id").loc["C03", "value"]
     people = severity["n_active"] + severity["n_control"]
     return (
-        f"**Answer.** In the {severity['k']} randomised trials with readable results ({people} people analysed) symptoms "
-        f"were less severe after MDMA-assisted therapy: standardised mean difference {number(severity['estimate'])} "
-        f"(95% CI {interval(severity['ci_low'], severity['ci_high'])}), and response was {number(response['estimate'])} "
-        f"times as frequent ({interval(response['ci_low'], response['ci_high'])}). That is less sure than it looks: the "
-        f"trials are few and small (the data allow a between-trial variance up to {number(severity['tau2_high'])}), most "
-        f"people could tell what they had been given, and a published estimate of {number(claim)} becomes "
-        f"{number(as_published['estimate'])} when its own method is run on these trials."
+        f"**Answer.** In the {severity['k']} randomised trials with readable results ({people} people analysed) "
+        f"symptoms were less severe after MDMA-assisted therapy: standardised mean difference "
+        f"{number(severity['estimate'])} (95% CI {interval(severity['ci_low'], severity['ci_high'])}), and response was "
+        f"{number(response['estimate'])} times as frequent ({interval(response['ci_low'], response['ci_high'])}). That "
+        f"is less sure than it looks: the trials are few and small (the data allow a between-trial variance up to "
+        f"{number(severity['tau2_high'])}), most people could tell what they had been given, and a published estimate "
+        f"of {number(claim)} becomes {number(as_published['estimate'])} when its own method is run on these trials."
     )
 
 
@@ -45,4 +45,5 @@ def update_readme(text: str, sentence: str) -> str:
     """Put the answer between its two markers; ValueError if the text does not hold both."""
     if START not in text or END not in text:
         raise ValueError(f"README.md lacks the marker {START if START not in text else END}")
-    return re.sub(f"{re.escape(START)}.*?{re.escape(END)}", lambda _: f"{START}\n{sentence}\n{END}", text, flags=re.DOTALL)
+    block = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
+    return block.sub(lambda _: f"{START}\n{sentence}\n{END}", text)

@@ -272,7 +272,8 @@ class ReaderTable(pd.DataFrame):
         sides = ["left" if words else "right" for words in self.attrs["words"]]
 
         def line(tag: str, texts: Iterable[str]) -> str:
-            cells = (f'<{tag} style="text-align: {side}">{escape(str(text))}</{tag}>' for side, text in zip(sides, texts))
+            cells = [f'<{tag} style="text-align: {side}">{escape(str(text))}</{tag}>'
+                     for side, text in zip(sides, texts)]
             return f"<tr>{''.join(cells)}</tr>"
 
         body = "\n".join(line("td", row) for row in self.to_numpy())
