@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
 from meta_analysis.report import interval, number, one
-
-START, END = "<!-- answer: generated from data/derived -->", "<!-- end of answer -->"
 
 
 def answer(results: pd.DataFrame, claims: pd.DataFrame) -> str:
@@ -33,17 +29,9 @@ def answer(results: pd.DataFrame, claims: pd.DataFrame) -> str:
     return (
         f"**Answer.** In the {severity['k']} randomised trials with readable results ({people} people analysed) "
         f"symptoms were less severe after MDMA-assisted therapy: standardised mean difference "
-        f"{number(severity['estimate'])} (95% CI {interval(severity['ci_low'], severity['ci_high'])}), and response was "
-        f"{number(response['estimate'])} times as frequent ({interval(response['ci_low'], response['ci_high'])}). That "
-        f"is less sure than it looks: the trials are few and small (the data allow a between-trial variance up to "
+        f"{number(severity['estimate'])} (95% CI {interval(severity['ci_low'], severity['ci_high'])}), and response "
+        f"was {number(response['estimate'])} times as frequent ({interval(response['ci_low'], response['ci_high'])}). "
+        f"That is less sure than it looks: the trials are few and small (the data allow a between-trial variance up to "
         f"{number(severity['tau2_high'])}), most people could tell what they had been given, and a published estimate "
         f"of {number(claim)} becomes {number(as_published['estimate'])} when its own method is run on these trials."
     )
-
-
-def update_readme(text: str, sentence: str) -> str:
-    """Put the answer between its two markers; ValueError if the text does not hold both."""
-    if START not in text or END not in text:
-        raise ValueError(f"README.md lacks the marker {START if START not in text else END}")
-    block = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
-    return block.sub(lambda _: f"{START}\n{sentence}\n{END}", text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from meta_analysis.data import REPOSITORY
+from meta_analysis.generated_text import between_markers
 
 BEGIN = "<!-- tables: generated from datapackage.json -->"
 END = "<!-- end of generated tables -->"
@@ -92,11 +93,7 @@ def update_readme(readme_text: str, package: dict) -> str:
     ValueError
         If the two marker lines are not there, once each and in this order.
     """
-    before, begin, rest = readme_text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or readme_text.count(BEGIN) > 1 or readme_text.count(END) > 1:
-        raise ValueError(f"the page must hold the lines {BEGIN} and {END}, once each and in this order")
-    return f"{before}{BEGIN}\n\n{codebook_markdown(package)}\n\n{END}{after}"
+    return between_markers(readme_text, BEGIN, END, codebook_markdown(package))
 
 
 def main() -> None:
