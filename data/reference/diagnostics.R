@@ -1,19 +1,42 @@
-# Reference numbers for the diagnostics: leave-one-out, cumulative, influence, Baujat, GOSH, tests of small-study effects,
-# trim-and-fill, meta-regression and permutation tests. Program: metafor, on data of the metadat package.
+# Reference numbers for the diagnostics: leave-one-out, cumulative, influence, Baujat, GOSH, tests of small-study
+# effects, trim-and-fill, meta-regression and permutation tests. Program: metafor, on data of the metadat package.
 #
-#   Rscript data/reference/diagnostics.R        writes metafor_diagnostics.json beside this file (about two minutes)
+#   Rscript data/reference/diagnostics.R        writes metafor_diagnostics.json beside this file (in 1 1/2 minutes)
 #   source("diagnostics.R")                     only defines diagnostics_reference(), which returns the list
 #
-# The inputs stand beside the results, so that the tests need no R. No time, no path, no random number is in the file.
+# The inputs stand beside the results, so that the tests need no R. No time, path or random number is in the file.
 
 suppressMessages(library(metafor))
 
+# ---- JSON, with 17 significant digits: enough to give every double back exactly -------------------------------------
+# Vectors of length 1 become scalars unless wrapped in I(), matrices lists of rows; NULL, NA and NaN become null. A list
+# takes a line an item, a vector one line.
+json <- function(x, indent = "") {
+   if (is.null(x))
+      return("null")
+   if (is.matrix(x))
+      x <- lapply(seq_len(nrow(x)), function(i) I(x[i, ]))
+   if (is.list(x)) {
+      deeper <- paste0(indent, " ")
+      items <- vapply(x, json, "", indent = deeper)
+      if (!is.null(names(x)))
+         items <- paste0("\"", names(x), "\": ", items)
+      brackets <- if (is.null(names(x))) c("[", "]") else c("{", "}")
+      return(paste0(brackets[1], "\n", paste0(deeper, items, collapse = ",\n"), "\n", indent, brackets[2]))
+   }
+   text <- if (is.character(x)) paste0("\"", gsub("\"", "\\\\\"", x), "\"")
+           else if (is.logical(x)) ifelse(is.na(x), "null", ifelse(x, "true", "false"))
+           else ifelse(is.na(x), "null", sprintf("%.17g", as.numeric(x)))
+   if (length(text) == 1L && !inherits(x, "AsIs")) text else paste0("[", paste(text, collapse = ", "), "]")
+}
+
 # ---- Fits -----------------------------------------------------------------------------------------------------------
-# metafor's iterations run to the tightest threshold at which nothing in the result is missing: functions that refit the
-# model give NA where a refit does not meet its threshold, which rounding keeps some from.
-tight <- function(use, yi, vi, method, test, design = cbind(rep(1, length(yi))), ...) {
-   for (threshold in c(1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10)) {
-      control <- list(threshold = threshold, maxiter = 10000, tol = 1e-15, tau2.max = 1e4)
+# metafor's iterations run to the tightest threshold at which nothing in the result is missing: functions that refit
+# the model give NA where a refit does not meet its threshold, which rounding keeps some from. Thousands of refits start
+# at a looser one, to save time.
+tight <- function(use, yi, vi, method, test, design = cbind(rep(1, length(yi))), many = FALSE, ...) {
+   for (threshold in c(if (!many) c(1e-15, 1e-14, 1e-13), 1e-12, 1e-11, 1e-10) * max(1, var(yi))) {
+      control <- list(threshold = threshold, maxiter = 2000, tol = 1e-15, tau2.max = 1e4)
       result <- try(suppressWarnings(
          use(rma(yi, vi, mods = design, intercept = FALSE, method = method, test = test, control = control), ...)),
          silent = TRUE)
@@ -25,15 +48,16 @@ tight <- function(use, yi, vi, method, test, design = cbind(rep(1, length(yi))),
 
 pools <- function(x) {
    x <- unclass(x)
-   list(estimate = x$estimate, se = x$se, ci_low = x$ci.lb, ci_high = x$ci.ub, p = c(x[["pval"]], x[["pvals"]]), q = x$Q, q_p = x$Qp,
-        tau2 = if (is.null(x$tau2)) 0 * x$se else x$tau2, i2 = x$I2, h2 = x$H2)
+   list(estimate = x$estimate, se = x$se, ci_low = x$ci.lb, ci_high = x$ci.ub, p = c(x[["pval"]], x[["pvals"]]),
+        q = x$Q, q_p = x$Qp, tau2 = if (is.null(x$tau2)) 0 * x$se else x$tau2, i2 = x$I2, h2 = x$H2)
 }
 
 influences <- function(x) {
    found <- influence(x)
-   columns <- unclass(found$inf)[c("rstudent", "dffits", "cook.d", "cov.r", "tau2.del", "QE.del", "hat", "weight")]
-   names(columns) <- c("rstudent", "dffits", "cooks_distance", "covariance_ratio", "tau2_deleted", "q_deleted", "hat", "weight")
-   c(columns, list(dfbetas = found$dfbs$intrcpt, influential = unname(found$is.infl)))
+   inf <- unclass(found$inf)
+   list(rstudent = inf$rstudent, dffits = inf$dffits, cooks_distance = inf$cook.d, covariance_ratio = inf$cov.r,
+        tau2_deleted = inf$tau2.del, q_deleted = inf$QE.del, hat = inf$hat, weight = inf$weight,
+        dfbetas = found$dfbs$intrcpt, influential = unname(found$is.infl))
 }
 
 # baujat() computes what it draws; the drawing goes nowhere.
@@ -46,18 +70,16 @@ baujats <- function(x) {
 
 trimmed <- function(x, estimator, side, control) {
    fit <- trimfill(x, estimator = estimator, side = side, control = control)
-   list(k0 = fit$k0, se = fit$se.k0, side = fit$side, p = if (estimator == "R0") fit$p.k0 else -1, yi = as.numeric(fit$yi),
+   list(k0 = fit$k0, se = fit$se.k0, side = fit$side, p = if (estimator == "R0") fit$p.k0, yi = as.numeric(fit$yi),
         vi = as.numeric(fit$vi), estimate = c(fit$beta), pool_se = fit$se, tau2 = fit$tau2)
 }
 
 slope_test <- function(x, model, predictor, ni) {
    test <- if (is.null(ni)) regtest(x, model = model, predictor = predictor)
            else regtest(x, model = model, predictor = predictor, ni = ni)
-   has_limit <- !is.null(test$est)
    list(model = model, predictor = predictor, statistic = test$zval, p = test$pval,
-        df = if (is.na(test$ddf)) -1 else test$ddf, tau2 = if (model == "rma") test$fit$tau2 else -1,
-        slope = unname(coef(test$fit)[2]), limit = if (has_limit) unname(test$est) else -1,
-        limit_low = if (has_limit) test$ci.lb else -1, limit_high = if (has_limit) test$ci.ub else -1, has_limit = has_limit)
+        df = if (!is.na(test$ddf)) test$ddf, tau2 = if (model == "rma") test$fit$tau2,
+        slope = unname(coef(test$fit)[2]), limit = unname(test$est), limit_low = test$ci.lb, limit_high = test$ci.ub)
 }
 
 # ---- Data sets ------------------------------------------------------------------------------------------------------
@@ -80,6 +102,8 @@ data_calls <- list(
    bangertdrowns2004  = quote(dat.bangertdrowns2004)
 )
 
+source_of <- function(...) paste(trimws(unlist(lapply(list(...), deparse, width.cutoff = 500))), collapse = " ")
+
 one_dataset <- function(name) {
    data <- eval(data_calls[[name]])
    keep <- !is.na(data$yi) & !is.na(data$vi)
@@ -88,15 +112,14 @@ one_dataset <- function(name) {
    ni <- attr(data$yi, "ni")[keep]
    k <- length(yi)
 
-   models <- list(c("REML", "z"), c("REML", "knha"), c("REML", "adhoc"), c("DL", "z"), c("PM", "t"), c("EE", "z"))
+   models <- list(c("REML", "z"), c("REML", "knha"), c("DL", "adhoc"), c("EE", "z"))
    each <- function(use, models, ...) lapply(models, function(m) {
       c(list(method = m[1], test = m[2]), tight(use, yi, vi, m[1], m[2], ...))
    })
-   random_or_common <- models[c(1, 6)]
-   result <- list(call = paste(trimws(deparse(data_calls[[name]], width.cutoff = 500)), collapse = " "),
+   result <- list(call = source_of(data_calls[[name]]),
                   yi = yi, vi = vi, ni = ni,
                   leave_one_out = each(function(x) pools(leave1out(x)), models),
-                  cumulative = each(function(x) pools(cumul(x)), models),
+                  cumulative = each(function(x) pools(cumul(x)), models[3:4]),
                   influence = each(influences, models),
                   baujat = each(baujats, models))
    if (k < 3)
@@ -105,19 +128,22 @@ one_dataset <- function(name) {
    rank <- suppressWarnings(ranktest(yi, vi))
    result$rank <- list(tau = unname(rank$tau), p = unname(rank$pval))
    predictors <- c("sei", "vi", if (!is.null(ni)) c("ni", "ninv", "sqrtni", "sqrtninv"))
-   result$egger <- c(
-      lapply(predictors, function(p) c(list(method = "REML", test = "z"),
-                                       tight(slope_test, yi, vi, "REML", "z", model = "lm", predictor = p, ni = ni))),
-      lapply(predictors, function(p) c(list(method = "REML", test = "z"),
-                                       tight(slope_test, yi, vi, "REML", "z", model = "rma", predictor = p, ni = ni))),
-      lapply(models[2:5], function(m) c(list(method = m[1], test = m[2]),
-                                        tight(slope_test, yi, vi, m[1], m[2], model = "rma", predictor = "sei", ni = ni))))
+   one_slope <- function(method, test, model, predictor) {
+      c(list(method = method, test = test),
+        tight(slope_test, yi, vi, method, test, model = model, predictor = predictor, ni = ni))
+   }
+   result$egger <- c(lapply(predictors, one_slope, method = "REML", test = "z", model = "lm"),
+                     lapply(predictors, one_slope, method = "REML", test = "z", model = "rma"))
+   for (m in list(c("REML", "adhoc"), c("DL", "t"), c("PM", "knha"), c("ML", "z")))
+      result$egger <- c(result$egger, list(one_slope(m[1], m[2], "rma", "sei")))
    if (k > 3)
       for (estimator in c("L0", "R0"))
-         for (m in random_or_common)
+         for (m in models[c(1, 4)])
             for (side in list(NULL, "left", "right")) {
-               control <- list(threshold = 1e-12, maxiter = 10000, tol = 1e-15, tau2.max = 1e4)
-               found <- trimmed(rma(yi, vi, method = m[1], control = control), estimator, side, control)
+               control <- list(threshold = 1e-12 * max(1, var(yi)), maxiter = 2000, tol = 1e-15,
+                               tau2.max = 1e4)
+               fit <- rma(yi, vi, method = m[1], control = control)
+               found <- suppressWarnings(trimmed(fit, estimator, side, control))
                asked <- list(method = m[1], estimator = estimator, asked = if (is.null(side)) "" else side)
                result$trim_and_fill <- c(result$trim_and_fill, list(c(asked, found)))
             }
@@ -129,8 +155,8 @@ one_dataset <- function(name) {
 one_gosh <- function(name, method, by_size) {
    data <- eval(data_calls[[name]])
    columns <- c("k", "QE", "I2", "H2", "tau2", "estimate")
-   res <- tight(function(x) as.data.frame(gosh(x, progbar = FALSE)$res)[columns], as.numeric(data$yi), as.numeric(data$vi),
-                method, "z")
+   pool_subsets <- function(x) as.data.frame(gosh(x, progbar = FALSE)$res)[columns]
+   res <- tight(pool_subsets, as.numeric(data$yi), as.numeric(data$vi), method, "z", many = TRUE)
    if (by_size)
       res <- aggregate(res, by = list(res$k), FUN = mean)[columns]
    list(data = name, method = method, mean_by_size = by_size, subsets = as.list(res))
@@ -143,7 +169,6 @@ regressions <- list(
    bcg_two            = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ ablat + year)),
    bcg_allocation     = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ factor(alloc))),
    bcg_no_intercept   = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 0 + factor(alloc))),
-   bcg_through_zero   = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 0 + ablat)),
    bcg_intercept      = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 1)),
    bcg_three          = list(data = quote(risk_ratios(dat.bcg[1:3, ])), mods = quote(~ ablat)),
    hart_year          = list(data = data_calls$hart1999, mods = quote(~ year)),
@@ -160,18 +185,34 @@ one_regression <- function(name) {
    yi <- as.numeric(data$yi)
    vi <- as.numeric(data$vi)
    describe <- function(x) {
-      list(beta = I(c(x$beta)), se = I(x$se), ci_low = I(x$ci.lb), ci_high = I(x$ci.ub), p = I(x$pval), vb = unname(x$vb),
-           tau2 = x$tau2, r2 = if (is.null(x$R2)) -1 else x$R2, i2 = x$I2, h2 = x$H2, qe = x$QE, qe_p = x$QEp, qm = x$QM,
+      list(beta = I(c(x$beta)), se = I(x$se), ci_low = I(x$ci.lb), ci_high = I(x$ci.ub), p = I(x$pval),
+           vb = unname(x$vb), tau2 = x$tau2, r2 = x$R2, i2 = x$I2, h2 = x$H2, qe = x$QE, qe_p = x$QEp, qm = x$QM,
            qm_df = x$QMdf[1], qm_p = x$QMp)
    }
    fits <- list()
    for (method in c("REML", "ML", "DL", "PM", "EB", "HE", "SJ", "HS"))
-      for (test in c("z", "t", "knha", "adhoc")) {
-         fit <- tight(describe, yi, vi, method, test, design = design)
+      for (test in if (method == "REML") c("z", "t", "knha", "adhoc") else "knha") {
+         fit <- tight(describe, yi, vi, method, test, design)
          fits <- c(fits, list(c(list(method = method, test = test), fit)))
       }
-   list(call = paste(c(deparse(regressions[[name]]$data), deparse(regressions[[name]]$mods)), collapse = " "),
+   list(call = source_of(regressions[[name]]$data, regressions[[name]]$mods),
         yi = yi, vi = vi, design = unname(design), fits = fits)
+}
+
+# A line through zero. For tau2, QE and what follows from them metafor centres the effects first, which changes them
+# where no combination of the columns is constant; its log-likelihood, and lm(), take the effects as they are.
+no_constant <- function() {
+   data <- eval(data_calls$bcg)
+   yi <- as.numeric(data$yi)
+   vi <- as.numeric(data$vi)
+   design <- cbind(data$ablat)
+   fit <- function(...) rma(yi, vi, mods = design, intercept = FALSE, control = list(threshold = 1e-12), ...)
+   log_likelihood <- function(tau2) as.numeric(logLik(fit(tau2 = tau2)))
+   highest <- optimize(log_likelihood, c(0, 1), maximum = TRUE, tol = 1e-10)
+   list(yi = yi, vi = vi, design = design,
+        tau2_metafor = fit()$tau2, log_likelihood_metafor = log_likelihood(fit()$tau2),
+        tau2_highest = highest$maximum, log_likelihood_highest = highest$objective, qe_metafor = fit()$QE,
+        qe_lm = deviance(lm(yi ~ 0 + design, weights = 1 / vi)))
 }
 
 # ---- Permutation tests ----------------------------------------------------------------------------------------------
@@ -187,23 +228,21 @@ permutations <- list(
    list(data = data_calls$hart1999, mods = quote(~ year), method = "ML", test = "z", alternative = "greater"),
    list(data = quote(risk_ratios(dat.bcg[1:6, ])), mods = quote(~ ablat + year), method = "REML", test = "z"),
    list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ I(alloc == "random")), method = "REML", test = "adhoc"),
-   list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 0 + I(alloc == "random") + I(alloc != "random")), method = "PM",
+   list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 0 + factor(alloc == "random")), method = "PM",
         test = "z")
 )
 
 one_permutation <- function(case) {
    data <- eval(case$data)
    design <- model.matrix(eval(case$mods), data)
-   if (ncol(design) == 4)
-      design <- design[, c(2, 4)]
    alternative <- if (is.null(case$alternative)) "two.sided" else case$alternative
    run <- function(x) {
       test <- permutest(x, exact = TRUE, progbar = FALSE, control = list(alternative = alternative))
       distribution <- lapply(unclass(test$zval.perm), function(z) quantile(z, 0:20 / 20, names = FALSE, type = 1))
       list(n = length(test$QM.perm), p = I(test$pval), qm_p = test$QMp, quantiles = unname(distribution))
    }
-   found <- tight(run, as.numeric(data$yi), as.numeric(data$vi), case$method, case$test, design = design)
-   c(list(call = paste(c(deparse(case$data), deparse(case$mods)), collapse = " "), yi = as.numeric(data$yi),
+   found <- tight(run, as.numeric(data$yi), as.numeric(data$vi), case$method, case$test, design, many = TRUE)
+   c(list(call = source_of(case$data, case$mods), yi = as.numeric(data$yi),
           vi = as.numeric(data$vi), design = unname(design), method = case$method, test = case$test,
           alternative = alternative), found)
 }
@@ -211,12 +250,15 @@ one_permutation <- function(case) {
 # ---- All of it ------------------------------------------------------------------------------------------------------
 calls <- list(
    fit = paste("x <- rma(yi, vi, mods = <design>, intercept = FALSE, method = <method>, test = <test>,",
-               "control = list(threshold = <tightest met>, maxiter = 10000, tol = 1e-15, tau2.max = 1e4))"),
+               "control = list(threshold = <tightest met>, maxiter = 2000, tol = 1e-15, tau2.max = 1e4))"),
    leave_one_out = "leave1out(x)", cumulative = "cumul(x)", influence = "influence(x)", baujat = "baujat(x)",
-   rank = "ranktest(yi, vi)", egger = "regtest(x, model = <model>, predictor = <predictor>); -1 where there is no value",
-   trim_and_fill = "trimfill(x, estimator = <estimator>, side = <asked>); p is -1 for L0",
-   gosh = "gosh(x)", meta_regression = "x; r2 is -1 where there is none",
-   permutation = "permutest(x, exact = TRUE, control = list(alternative = <alternative>)); quantiles 0:20/20 of type 1"
+   rank = "ranktest(yi, vi)", egger = "regtest(x, model = <model>, predictor = <predictor>)",
+   trim_and_fill = "trimfill(x, estimator = <estimator>, side = <asked>)",
+   gosh = "gosh(x)", meta_regression = "x",
+   no_constant = paste("rma(yi, vi, mods = <design>, intercept = FALSE, tau2 = <tau2>); highest: optimize() on its",
+                       "logLik(); qe_lm: deviance(lm(yi ~ 0 + <design>, weights = 1/vi))"),
+   permutation = paste("permutest(x, exact = TRUE, control = list(alternative = <alternative>));",
+                       "quantile(zval.perm, 0:20/20, type = 1)")
 )
 
 diagnostics_reference <- function() {
@@ -225,15 +267,15 @@ diagnostics_reference <- function() {
                         metadat = as.character(packageVersion("metadat"))),
         calls = calls,
         datasets = sapply(names(data_calls), one_dataset, simplify = FALSE),
-        gosh = list(one_gosh("hart1999", "REML", FALSE), one_gosh("normand1999", "DL", FALSE),
-                    one_gosh("normand1999", "REML", FALSE), one_gosh("bcg", "REML", TRUE), one_gosh("bcg", "EE", TRUE)),
+        gosh = list(one_gosh("hart1999", "REML", FALSE), one_gosh("normand1999", "REML", FALSE),
+                    one_gosh("bcg", "REML", TRUE), one_gosh("bcg", "EE", TRUE)),
         meta_regression = sapply(names(regressions), one_regression, simplify = FALSE),
+        no_constant = no_constant(),
         permutation = lapply(permutations, one_permutation))
 }
 
 # Run directly (not sourced): write the file beside the script.
 if (sys.nframe() == 0L) {
    script <- sub("^--file=", "", grep("^--file=", commandArgs(FALSE), value = TRUE))
-   jsonlite::write_json(diagnostics_reference(), file.path(dirname(script), "metafor_diagnostics.json"), digits = I(17),
-                        auto_unbox = TRUE, null = "null", na = "null", pretty = 1)
+   writeLines(json(diagnostics_reference()), file.path(dirname(script), "metafor_diagnostics.json"))
 }
