@@ -11,12 +11,14 @@ suppressMessages(library(metafor))
 read <- function(name) read.csv(file.path("data/extracted", paste0(name, ".csv")), stringsAsFactors = FALSE)
 trials <- read("trials"); arms <- read("arms"); times <- read("timepoints")
 scores <- read("continuous_outcomes"); events <- read("event_outcomes"); people <- read("participants")
-scores <- scores[scores$outcome == "ptsd_severity" & scores$arm_id %in% arms$arm_id[arms$role %in% c("active", "control")], ]
+sides <- arms$arm_id[arms$role %in% c("active", "control")]
+scores <- scores[scores$outcome == "ptsd_severity" & scores$arm_id %in% sides, ]
 control_ <- list(threshold = 1e-12, maxiter = 10000, tol = 1e-14)
 
-# ---- Arms -----------------------------------------------------------------------------------------------------------
+# ---- Arms ------------------------------------------------------------------------------------------------------------
 value <- function(arm, time, statistic, column = "value", use = "used", conflict = NULL) {
-   rows <- scores[scores$arm_id == arm & scores$timepoint_id == time & scores$statistic == statistic & scores$use == use, ]
+   rows <- scores[scores$arm_id == arm & scores$timepoint_id == time, ]
+   rows <- rows[rows$statistic == statistic & rows$use == use, ]
    if (!is.null(conflict)) rows <- rows[rows$conflict_id == conflict, ]
    if (nrow(rows) == 0) NA else rows[[column]][1]
 }
@@ -43,9 +45,11 @@ group <- function(arm, trial, ch) {
    if (ch$score == "endpoint") {
       n <- value(arm, time, "mean", "n"); m <- value(arm, time, "mean"); s <- value(arm, time, "sd")
    } else {
-      n <- value(arm, time, "mean_change", "n"); m <- value(arm, time, "mean_change"); s <- value(arm, time, "sd_change")
+      n <- value(arm, time, "mean_change", "n"); m <- value(arm, time, "mean_change")
+      s <- value(arm, time, "sd_change")
       if (ch$mp2 == "printed" && arm == "MP-2:25mg") {
-         n <- value(arm, time, "mean_change", "n", "set_aside"); m <- value(arm, time, "mean_change", "value", "set_aside")
+         n <- value(arm, time, "mean_change", "n", "set_aside")
+         m <- value(arm, time, "mean_change", "value", "set_aside")
          s <- value(arm, time, "sd_change", "value", "set_aside")
       }
       if (ch$people == "modified" && trial == "MAPP2") {
@@ -76,7 +80,7 @@ active_arms <- function(trial) {  # the highest dose first
 }
 control_arm <- function(trial) arms$arm_id[arms$trial_id == trial & arms$role == "control"][1]
 
-# ---- Sets of trials ---------------------------------------------------------------------------------------------------
+# ---- Sets of trials --------------------------------------------------------------------------------------------------
 six <- trials$trial_id[trials$in_primary == "true"]
 of <- function(test) six[six %in% trials$trial_id[which(test)]]
 sets <- list(all = six, phase_2 = of(trials$phase == 2), phase_3 = of(trials$phase == 3),
@@ -84,11 +88,11 @@ sets <- list(all = six, phase_2 = of(trials$phase == 2), phase_3 = of(trials$pha
              to_2021 = of(trials$year <= 2021), two_doses = of(trials$blinded_sessions == 2),
              low_risk = setdiff(six, "MP-1"), n20 = setdiff(six, "MP-2"))
 
-# ---- Severity ---------------------------------------------------------------------------------------------------------
+# ---- Severity --------------------------------------------------------------------------------------------------------
 standardised <- function(rows, measure) {
    if (measure %in% c("hedges", "glass")) {
-      es <- escalc(if (measure == "glass") "SMD1" else "SMD", m1i = m1, sd1i = s1, n1i = n1, m2i = m2, sd2i = s2, n2i = n2,
-                   data = rows)
+      es <- escalc(if (measure == "glass") "SMD1" else "SMD", m1i = m1, sd1i = s1, n1i = n1,
+                   m2i = m2, sd2i = s2, n2i = n2, data = rows)
       rows$yi <- as.numeric(es$yi); rows$vi <- as.numeric(es$vi)
       return(rows)
    }
@@ -114,14 +118,16 @@ severity_rows <- function(ch) {
       if (ch$arms == "lower_dose") act <- act[length(act)]
       if (ch$arms == "split") con[1] <- con[1] / length(act)
       for (a in act)
-         rows <- rbind(rows, data.frame(trial = trial, n1 = a[1], m1 = a[2], s1 = a[3], n2 = con[1], m2 = con[2], s2 = con[3]))
+         rows <- rbind(rows, data.frame(trial = trial, n1 = a[1], m1 = a[2], s1 = a[3],
+                                        n2 = con[1], m2 = con[2], s2 = con[3]))
    }
    if (ch$mp9 != "out") {
       n <- as.numeric(strsplit(ch$mp9, "+", fixed = TRUE)[[1]])
       at <- "MP-9:month_2"
       rows <- rbind(rows, data.frame(trial = "MP-9", n1 = n[1], m1 = value("MP-9:125mg", at, "mean_change"),
                                      s1 = value("MP-9:125mg", at, "sd_change"), n2 = n[2],
-                                     m2 = value("MP-9:25mg", at, "mean_change"), s2 = value("MP-9:25mg", at, "sd_change")))
+                                     m2 = value("MP-9:25mg", at, "mean_change"),
+                                     s2 = value("MP-9:25mg", at, "sd_change")))
    }
    standardised(rows, ch$measure)
 }
@@ -134,27 +140,32 @@ fit <- function(yi, vi, model, interval) {
 
 severity <- function(id) {
    level <- strsplit(id, "/")[[1]][-1]
-   ch <- as.list(setNames(level, c("trials", "mp9", "arms", "score", "mp2", "time", "people", "measure", "model", "interval")))
+   names(level) <- c("trials", "mp9", "arms", "score", "mp2", "time", "people", "measure", "model", "interval")
+   ch <- as.list(level)
    rows <- severity_rows(ch)
    if (ch$arms == "shared") {  # one multivariate model, trials sharing their random part
       V <- diag(rows$vi)
       for (i in seq_len(nrow(rows))) for (j in seq_len(nrow(rows))) if (i != j && rows$trial[i] == rows$trial[j])
          V[i, j] <- 1 / rows$n2[i] + rows$yi[i] * rows$yi[j] * rows$n2[i] /
             (2 * (rows$n1[i] + rows$n2[i]) * (rows$n1[j] + rows$n2[j]))
-      res <- rma.mv(yi, V, random = ~ 1 | trial, data = rows, method = ch$model, control = list(rel.tol = 1e-14))
-      return(list(id = id, k = length(unique(rows$trial)), estimate = c(res$beta), ci_low = res$ci.lb, ci_high = res$ci.ub,
-                  tau2 = res$sigma2))
+      res <- rma.mv(yi, V, random = ~ 1 | trial, data = rows, method = ch$model,
+                    control = list(optimizer = "optim", optmethod = "BFGS", reltol = 1e-14))
+      return(list(id = id, k = length(unique(rows$trial)), estimate = c(res$beta), ci_low = res$ci.lb,
+                  ci_high = res$ci.ub, tau2 = res$sigma2))
    }
    res <- fit(rows$yi, rows$vi, ch$model, ch$interval)
    list(id = id, k = res$k, estimate = c(res$beta), ci_low = res$ci.lb, ci_high = res$ci.ub, tau2 = res$tau2)
 }
 
-# ---- Events -------------------------------------------------------------------------------------------------------------
+# ---- Events ----------------------------------------------------------------------------------------------------------
 counted <- function(arm, time, outcome) {
-   rows <- events[events$arm_id == arm & events$timepoint_id == time & events$outcome == outcome & events$use == "used", ]
+   rows <- events[events$arm_id == arm & events$timepoint_id == time & events$outcome == outcome, ]
+   rows <- rows[rows$use == "used", ]
    if (nrow(rows) == 0 || is.na(rows$events[1])) return(c(NA, NA))
    c(rows$events[1], rows$n[1])
 }
+
+other <- function(conflict) unlist(events[events$conflict_id == conflict & events$use == "set_aside", c("events", "n")])
 
 event_time <- function(trial, outcome, choice) {  # the primary time, or the last before crossover that has counts
    if (choice != "primary") return(time_of(trial, choice))
@@ -176,11 +187,9 @@ event_rows <- function(ch, outcomes) {
       if (any(vapply(x, anyNA, NA))) next
       names(x) <- all_arms
       if (identical(ch$mapp1, "from_average") && trial == "MAPP1" && ch$time == "primary")
-         x[["MAPP1:placebo"]] <- unlist(events[events$conflict_id == "mapp1_placebo_responders" & events$use == "set_aside",
-                                               c("events", "n")])
+         x[["MAPP1:placebo"]] <- other("mapp1_placebo_responders")
       if (identical(ch$mp12, "repository") && trial == "MP-12" && ch$time == "primary")
-         x[["MP-12:100mg"]] <- unlist(events[events$conflict_id == "mp12_100mg_loss" & events$use == "set_aside",
-                                             c("events", "n")])
+         x[["MP-12:100mg"]] <- other("mp12_100mg_loss")
       p0 <- x[[control_arm(trial)]][1] / x[[control_arm(trial)]][2]
       for (arm in all_arms) {
          n <- x[[arm]][2]; full <- max(arms$n_randomised[arms$arm_id == arm], n, na.rm = TRUE)
@@ -227,21 +236,20 @@ event <- function(id, choices, outcomes_of) {
    rows <- event_effects(event_rows(ch, outcomes_of(ch)), ch$measure, ch$zero)
    p <- sum(rows$ci) / sum(rows$n2i)
    two <- list(ai = rows$ai, n1i = rows$n1i, ci = rows$ci, n2i = rows$n2i)
-   res <- if (ch$model == "MH") do.call(rma.mh, c(two, measure = if (ch$measure == "failure") "RR" else ch$measure)) else
+   mh <- if (ch$measure == "failure") "RR" else ch$measure
+   res <- if (ch$model == "MH") do.call(rma.mh, c(two, measure = mh)) else
       if (ch$model == "peto") do.call(rma.peto, two) else fit(rows$yi, rows$vi, ch$model, ch$interval)
    x <- as_ratio(c(res$beta, res$ci.lb, res$ci.ub), ch$measure, p)
    tau2 <- if (is.null(res$tau2)) 0 else res$tau2
    list(id = id, k = nrow(rows), estimate = x[1], ci_low = min(x[2:3]), ci_high = max(x[2:3]), tau2 = tau2)
 }
 
-response <- function(id) event(id, c("trials", "arms", "mapp1", "time", "people", "measure", "zero", "model", "interval"),
-                               function(ch) "response")
-remission <- function(id) event(id, c("trials", "arms", "definition", "mp12", "time", "people", "measure", "zero", "model",
-                                      "interval"),
-                                function(ch) switch(ch$definition, loss = "loss_of_diagnosis", strict = "remission",
-                                                    mixed = c("remission", "loss_of_diagnosis")))
+own <- c("time", "people", "measure", "zero", "model", "interval")
+response <- function(id) event(id, c("trials", "arms", "mapp1", own), function(ch) "response")
+remission <- function(id) event(id, c("trials", "arms", "definition", "mp12", own), function(ch)
+   switch(ch$definition, loss = "loss_of_diagnosis", strict = "remission", mixed = c("remission", "loss_of_diagnosis")))
 
-# ---- The specifications --------------------------------------------------------------------------------------------------
+# ---- The specifications ----------------------------------------------------------------------------------------------
 ids <- c(
    "severity/all/out/combined/endpoint/means/primary/analysed/hedges/REML/mHK",
    "severity/all/out/combined/endpoint/means/primary/analysed/review_manager/DL/Wald",
@@ -288,10 +296,13 @@ ids <- c(
 )
 results <- lapply(ids, function(id) get(strsplit(id, "/")[[1]][1])(id))
 
-# ---- JSON, 17 significant digits ---------------------------------------------------------------------------------------
+# ---- JSON, 17 significant digits -------------------------------------------------------------------------------------
 number <- function(x) sprintf("%.17g", as.numeric(x))
-line <- function(r) sprintf("  {\"id\": \"%s\", \"k\": %d, \"estimate\": %s, \"ci_low\": %s, \"ci_high\": %s, \"tau2\": %s}",
-                            r$id, as.integer(r$k), number(r$estimate), number(r$ci_low), number(r$ci_high), number(r$tau2))
+line <- function(r) {
+   numbers <- vapply(r[c("estimate", "ci_low", "ci_high", "tau2")], number, "")
+   paste0("  {\"id\": \"", r$id, "\", \"k\": ", as.integer(r$k), ", ",
+          paste0("\"", names(numbers), "\": ", numbers, collapse = ", "), "}")
+}
 writeLines(c("{", sprintf(" \"R\": \"%s\",", paste(R.version$major, R.version$minor, sep = ".")),
              sprintf(" \"metafor\": \"%s\",", packageVersion("metafor")), " \"specifications\": [",
              paste(vapply(results, line, ""), collapse = ",\n"), " ]", "}"), "data/reference/specifications.json")

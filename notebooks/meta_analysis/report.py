@@ -313,6 +313,15 @@ def accessible_svg(svg: str, alt: str) -> str:
                   svg, count=1)
 
 
+def with_palette(png: bytes) -> bytes:
+    """The same picture in 64 colours: a third of the bytes, no difference that an eye could see in line drawings."""
+    from PIL import Image
+
+    picture, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    picture.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
 def show_figure(fig: Any, name: str, alt: str) -> None:
     """Save a figure as NAME.png and NAME.svg, show the saved PNG with its alternative text, and close the figure.
 
@@ -350,11 +359,12 @@ def show_figure(fig: Any, name: str, alt: str) -> None:
     with style(), matplotlib.rc_context(settings):
         fig.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
         fig.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    picture = with_palette(png.getvalue())
     path = figure_path(f"{name}.png")
-    path.write_bytes(png.getvalue())
+    path.write_bytes(picture)
     path.with_suffix(".svg").write_text(accessible_svg(svg.getvalue(), alt), encoding="utf-8", newline="\n")
     # The text beside the picture is what a notebook check compares, which passes over pictures: numbers that change
     # in the figure change there too.
-    display({"image/png": b64encode(png.getvalue()).decode("ascii"), "text/plain": alt}, raw=True,
+    display({"image/png": b64encode(picture).decode("ascii"), "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * SCREEN_DPI)}})
     plt.close(fig)

@@ -1,0 +1,243 @@
+"""What a specification curve says: which choices move the estimate, how far each moves it alone, where results lie."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import factorial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from meta_analysis.report import RATIO_MEASURES, percent
+from meta_analysis.specification import Curve, parse
+
+SHOWN = 1000  # rows kept of a thinned curve
+# Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked, and compared
+# with printed results, after rounding to this many decimals, equal ones in the order of the full product.
+DECIMALS = 9
+
+
+def on_pooling_scale(curve: Curve, values: NDArray) -> NDArray:
+    """Logarithms for ratios, the values themselves otherwise."""
+    return np.log(values) if curve.family.measure in RATIO_MEASURES else np.asarray(values)
+
+
+def by_estimate(curve: Curve) -> NDArray[np.int64]:
+    """Positions of the specifications from the lowest estimate to the highest, the same on every machine."""
+    return np.argsort(np.round(curve.estimate, DECIMALS), kind="stable")
+
+
+def curve_rows(curve: Curve, which: NDArray | None = None) -> pd.DataFrame:
+    """Specifications as a table: id, rank (0 lowest), k, estimate, ci_low, ci_high, tau2.
+
+    Parameters
+    ----------
+    curve : Curve
+    which : int, shape (n,), optional
+        Positions in the curve; all of them by default (large).
+
+    Returns
+    -------
+    DataFrame
+        Sorted by estimate, then by id's order in the full product.
+    """
+    order = by_estimate(curve)
+    rank = np.empty(order.size, dtype=int)
+    rank[order] = np.arange(order.size)
+    which = order if which is None else np.asarray(which)[np.argsort(rank[which])]
+    columns = {name: getattr(curve, name)[which] for name in ("k", "estimate", "ci_low", "ci_high", "tau2")}
+    return pd.DataFrame({"id": curve.ids(which), "rank": rank[which], **columns})
+
+
+def thinned(curve: Curve, shown: int = SHOWN) -> pd.DataFrame:
+    """Every n-th specification by rank, the lowest and the highest included, as `curve_rows`."""
+    order = by_estimate(curve)
+    places = np.unique(np.linspace(0, order.size - 1, min(shown, order.size)).round().astype(int))
+    return curve_rows(curve, order[places])
+
+
+def position(curve: Curve, specification: str) -> int:
+    """Position of a specification in the curve; ValueError if it was not run."""
+    choice = parse(curve.family, specification)
+    code = [list(levels).index(choice[name]) for name, levels in curve.family.choices.items()]
+    found = np.flatnonzero((curve.codes == code).all(axis=1))
+    if found.size != 1:
+        raise ValueError(f"{specification} was not run: excluded, or the same analysis as an earlier one")
+    return int(found[0])
+
+
+def restricted(curve: Curve, **levels: str) -> Curve:
+    """The part of a curve in which some choices are held: ``restricted(curve, score="endpoint")``.
+
+    `combinations` and `excluded` stay those of the whole product. Raises ValueError if nothing is left.
+    """
+    names = list(curve.family.choices)
+    keep = np.ones(curve.estimate.size, dtype=bool)
+    for name, level in levels.items():
+        keep &= curve.codes[:, names.index(name)] == list(curve.family.choices[name]).index(level)
+    if not keep.any():
+        raise ValueError(f"no specification of {curve.family.name} has {levels}")
+    parts = {name: getattr(curve, name)[keep] for name in ("codes", "k", "estimate", "ci_low", "ci_high", "tau2")}
+    return replace(curve, **parts)
+
+
+def share_below(curve: Curve, value: float) -> float:
+    """Percent of the specifications whose estimate is lower than `value`."""
+    return float(100 * np.mean(curve.estimate < value))
+
+
+def level_summary(curve: Curve) -> pd.DataFrame:
+    """What becomes of the estimate under each level of each choice.
+
+    Returns
+    -------
+    DataFrame
+        choice, level, meaning, specifications, lowest, median, highest (natural scale), excludes_no_effect (percent of
+        the level's intervals), median_rank (percent of the curve).
+    """
+    rank = np.empty(curve.estimate.size)
+    rank[by_estimate(curve)] = np.arange(curve.estimate.size)
+    rows = []
+    for place, (choice, levels) in enumerate(curve.family.choices.items()):
+        for code, (level, meaning) in enumerate(levels.items()):
+            members = curve.codes[:, place] == code
+            row: dict[str, Any] = {"choice": choice, "level": level, "meaning": meaning}
+            row["specifications"] = int(members.sum())
+            if members.any():
+                low, median, high = np.quantile(curve.estimate[members], [0, 0.5, 1])
+                row |= {"lowest": low, "median": median, "highest": high,
+                        "excludes_no_effect": 100 * curve.excludes_no_effect[members].mean(),
+                        "median_rank": 100 * np.median(rank[members]) / rank.size}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def one_choice_freed(curve: Curve, start: str | None = None) -> pd.DataFrame:
+    """How far the estimate moves when one choice alone is freed and all others stay as they are in `start`.
+
+    Parameters
+    ----------
+    curve : Curve
+    start : str, optional
+        Id of a specification that was run; by default the primary one.
+
+    Returns
+    -------
+    DataFrame
+        choice, specifications (the start included; fewer than the levels where the others are excluded or change
+        nothing), lowest, highest, lowest_level, highest_level, spread (on the pooling scale).
+    """
+    start = curve.family.primary if start is None else start
+    at = curve.codes[position(curve, start)]
+    rows = []
+    for place, (choice, levels) in enumerate(curve.family.choices.items()):
+        others = np.delete(np.arange(at.size), place)
+        found = np.flatnonzero((curve.codes[:, others] == at[others]).all(axis=1))
+        estimate = np.round(curve.estimate[found], DECIMALS)
+        low, high = found[np.argmin(estimate)], found[np.argmax(estimate)]
+        names = list(levels)
+        ends = on_pooling_scale(curve, curve.estimate[[low, high]])
+        rows.append({"choice": choice, "specifications": found.size, "lowest": curve.estimate[low],
+                     "highest": curve.estimate[high], "lowest_level": names[curve.codes[low, place]],
+                     "highest_level": names[curve.codes[high, place]], "spread": float(ends[1] - ends[0])})
+    return pd.DataFrame(rows)
+
+
+def variance_shares(curve: Curve) -> pd.DataFrame:
+    """Share of the variance of the estimate that each choice explains: Shapley effects over the valid specifications.
+
+    The valid set is no balanced design (some levels exclude others), so main effects would overlap. Shapley effects
+    divide the variance without a rest: with c(S) = Var(E[estimate | choices in S]), a choice gets the average of
+    c(S + choice) - c(S) over all orders in which the choices can be revealed (Song, Nelson and Staum 2016, SIAM/ASA
+    Journal on Uncertainty Quantification; Owen 2014). The interval never moves the estimate, so each estimate counts
+    once, with its Wald interval. All estimates count alike, so the shares depend on the levels that were declared.
+    `alone` is the first-order share, c({choice}) over the whole variance.
+
+    Returns
+    -------
+    DataFrame
+        choice, share, alone (percent, on the pooling scale; the shares sum to 100), the largest share first.
+    """
+    names = [name for name in curve.family.choices if name != "interval"]
+    columns = [i for i, name in enumerate(curve.family.choices) if name != "interval"]
+    sizes = [len(curve.family.choices[name]) for name in names]
+    interval = list(curve.family.choices).index("interval")
+    once = curve.codes[:, interval] == list(curve.family.choices["interval"]).index("Wald")
+    y = on_pooling_scale(curve, curve.estimate[once])
+    y = y - y.mean()
+    cells = np.ravel_multi_index(tuple(curve.codes[once][:, columns].T.astype(np.int64)), sizes)
+    total = np.bincount(cells, y, np.prod(sizes)).reshape(sizes)
+    count = np.bincount(cells, minlength=np.prod(sizes)).reshape(sizes).astype(float)
+    explained = _explained(total, count)
+    p = len(sizes)
+    whole = explained[2**p - 1]
+    rows = []
+    for i, name in enumerate(names):
+        share = 0.0
+        for others in range(2**p):
+            if not others >> i & 1:
+                size = others.bit_count()
+                weight = factorial(size) * factorial(p - size - 1) / factorial(p)
+                share += weight * (explained[others | 1 << i] - explained[others])
+        rows.append({"choice": name, "share": 100 * share / whole, "alone": 100 * explained[1 << i] / whole})
+    return pd.DataFrame(rows).sort_values("share", ascending=False, kind="stable", ignore_index=True)
+
+
+def _explained(total: NDArray, count: NDArray) -> NDArray[np.float64]:
+    """Sum of squares explained by each subset of the axes (bit i for axis i), from sums and counts by cell."""
+    result = np.zeros(2**total.ndim)
+
+    def visit(total: NDArray, count: NDArray, axis: int, subset: int) -> None:
+        if axis < 0:
+            seen = count > 0
+            result[subset] = np.sum(total[seen] ** 2 / count[seen])
+            return
+        visit(total, count, axis - 1, subset | 1 << axis)
+        visit(total.sum(axis=axis), count.sum(axis=axis), axis - 1, subset)
+
+    visit(total, count, total.ndim - 1, 0)
+    return result
+
+
+def most_frequent(curve: Curve, which: NDArray, choices: tuple[str, ...]) -> dict[str, str]:
+    """The level that most of the specifications at `which` have, by choice, with its percentage: "phase_2 41%"."""
+    found = {}
+    for choice in choices:
+        place = list(curve.family.choices).index(choice)
+        codes, counts = np.unique(curve.codes[which, place], return_counts=True)
+        level = list(curve.family.choices[choice])[codes[counts.argmax()]] if counts.size else ""
+        found[choice] = f"{level} {percent(100 * counts.max() / len(which))}" if counts.size else ""
+    return found
+
+
+def reaching(curve: Curve, value: float, low: float, high: float, digits: int = 2) -> dict[str, Any]:
+    """Which specifications reach a printed result within rounding.
+
+    Parameters
+    ----------
+    curve : Curve
+    value, low, high : float
+        As printed, with `digits` decimals.
+    digits : int
+
+    Returns
+    -------
+    dict
+        `estimates`: positions whose estimate rounds to `value`; `intervals`: those of them whose interval rounds to
+        `low` and `high` too; `nearest`: position of the estimate nearest to `value`, on the pooling scale; `distance`:
+        of the estimate and its interval together to the printed three, the smallest of all (root mean square on the
+        pooling scale) and `best`, its position.
+    """
+    half = 0.5 * 10.0**-digits + 10.0**-DECIMALS
+    near = [np.abs(found - printed) <= half for found, printed in
+            ((curve.estimate, value), (curve.ci_low, low), (curve.ci_high, high))]
+    found = np.stack([curve.estimate, curve.ci_low, curve.ci_high])
+    printed = on_pooling_scale(curve, np.array([value, low, high]))
+    with np.errstate(divide="ignore"):  # a risk ratio of 0 lies infinitely far away
+        distance = on_pooling_scale(curve, found) - printed[:, None]
+    together = np.sqrt((distance**2).mean(axis=0))
+    nearest, best = (int(np.argmin(np.round(far, DECIMALS))) for far in (np.abs(distance[0]), together))
+    return {"estimates": np.flatnonzero(near[0]), "intervals": np.flatnonzero(np.all(near, axis=0)),
+            "nearest": nearest, "best": best, "distance": float(together[best])}
