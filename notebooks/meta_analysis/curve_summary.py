@@ -14,8 +14,8 @@ from meta_analysis.report import RATIO_MEASURES, percent
 from meta_analysis.specification import Curve, parse
 
 SHOWN = 1000  # rows kept of a thinned curve
-# Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked, and compared
-# with printed results, after rounding to this many decimals, equal ones in the order of the full product.
+# Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked after
+# rounding to this many decimals, equal ones in the order of the full product.
 DECIMALS = 9
 
 

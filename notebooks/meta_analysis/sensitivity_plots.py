@@ -154,7 +154,7 @@ def imor_plot(ax: Axes, grid: ArrayLike, estimate: ArrayLike, p: ArrayLike, *, l
     lines = ax.contour(active, control, estimate, levels=6, colors=[GREY], linewidths=0.6)
     column = int(0.9 * (grid.size - 1))  # the labels stand near the right edge, where the lines are level
     places = [(grid[column], grid[np.argmin(np.abs(estimate[column] - value))]) for value in lines.levels[1:-1]]
-    ax.clabel(lines, fmt=lambda value: number(value), fontsize=SMALL - 0.5, inline_spacing=1, manual=places)
+    ax.clabel(lines, fmt=lambda value: number(value), fontsize=SMALL - 0.5, inline_spacing=5, manual=places)
     ax.plot([1 / box, box, box, 1 / box, 1 / box], [1 / box, 1 / box, box, box, 1 / box], color=INK, lw=0.8, ls=":")
     ax.plot([1], [1], "o", ms=4.5, mfc=BLUE, mec=INK, mew=0.6)
     ticks = [tick for tick in (0.01, 0.05, 0.2, 1, 5, 20, 100) if grid[0] <= tick <= grid[-1]]
