@@ -10,7 +10,7 @@ from meta_analysis.analysis_rows import choice_rows, posterior_row, regression_r
 from meta_analysis.bayes import random_effects_posterior
 from meta_analysis.data import read_derived
 from meta_analysis.meta_regression import meta_regression
-from meta_analysis.report import results_table
+from meta_analysis.results import results_table
 from meta_analysis.specification import vary
 
 RESPONSE = choose(read_derived("02_effects.csv"), "response", "RR")

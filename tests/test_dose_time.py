@@ -9,7 +9,7 @@ from meta_analysis import dose_time
 from meta_analysis.analyses import choose
 from meta_analysis.course_rows import contrast_row, course_rows, participants_table
 from meta_analysis.data import read_derived, read_extracted
-from meta_analysis.report import results_table
+from meta_analysis.results import results_table
 from meta_analysis.sampling_covariance import shared_control_smd
 
 TABLE, CHARACTERISTICS = read_derived("01_analysis_table.csv"), read_extracted("characteristics")

@@ -9,7 +9,7 @@ import pytest
 
 from meta_analysis import harms
 from meta_analysis.data import read_extracted
-from meta_analysis.report import RESULT_COLUMNS, one, results_table
+from meta_analysis.results import RESULT_COLUMNS, one, results_table
 
 ROOT = Path(__file__).parents[1]
 POOLS = json.loads((ROOT / "data" / "reference" / "harms.json").read_text(encoding="utf-8"))["pools"]

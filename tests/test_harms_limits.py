@@ -7,7 +7,7 @@ from scipy import stats
 
 from meta_analysis import harms, harms_limits, two_by_two
 from meta_analysis.data import read_extracted, read_published
-from meta_analysis.report import one, results_table
+from meta_analysis.results import one, results_table
 
 
 def trials(*counts):

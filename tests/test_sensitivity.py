@@ -10,7 +10,7 @@ from meta_analysis.data import read_derived
 from meta_analysis.leave_out import gosh
 from meta_analysis.missing_outcomes import SCENARIOS
 from meta_analysis.pooling import pool
-from meta_analysis.report import one, results_table
+from meta_analysis.results import one, results_table
 from meta_analysis.small_study import egger_test
 
 SEVERITY = choose(read_derived("02_effects.csv"), "ptsd_severity", "SMD")

@@ -21,7 +21,7 @@ from meta_analysis.data import read_derived, read_extracted
 from meta_analysis.funnel import funnel_plot
 from meta_analysis.plots import WIDTH
 from meta_analysis.pooling import pool
-from meta_analysis.report import one
+from meta_analysis.results import one
 from meta_analysis.sensitivity_tables import counts_with_lost
 from meta_analysis.small_study import trim_and_fill
 from meta_analysis.specification_plot import Mark, specification_alt_text, specification_figure

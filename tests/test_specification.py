@@ -9,7 +9,7 @@ from meta_analysis.choices_severity import as_it_is, fit_smd
 from meta_analysis.curve_summary import position
 from meta_analysis.data import read_derived, read_extracted, read_published
 from meta_analysis.pooling import pool
-from meta_analysis.report import one
+from meta_analysis.results import one
 from meta_analysis.specification import SAME, TOO_FEW, Family, Rule, parse, run_specification, specification_curve, vary
 
 # Batch and single runs add the same numbers in another order, and REML's last step is taken elsewhere.

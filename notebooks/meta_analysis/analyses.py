@@ -8,7 +8,7 @@ import pandas as pd
 
 from meta_analysis.mantel_haenszel import mantel_haenszel
 from meta_analysis.pooling import pool
-from meta_analysis.report import result_row
+from meta_analysis.results import result_row
 
 
 def choose(effects: pd.DataFrame, effect_set: str, measure: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from meta_analysis.bayes import Posterior
 from meta_analysis.meta_regression import MetaRegression
-from meta_analysis.report import result_row
+from meta_analysis.results import result_row
 from meta_analysis.specification import Family, run_specification, vary
 
 OUTCOMES = {"severity": "ptsd_severity", "response": "response"}

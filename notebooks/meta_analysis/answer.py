@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from meta_analysis.report import interval, number, one
+from meta_analysis.report import interval, number
+from meta_analysis.results import one
 
 
 def answer(results: pd.DataFrame, claims: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from meta_analysis.cluster_robust import RobustResult
 from meta_analysis.multilevel import MultilevelFit
-from meta_analysis.report import result_row
+from meta_analysis.results import result_row
 
 
 def course_rows(analysis_id: str, fit: MultilevelFit, robust: RobustResult, coefficient: int, effects: pd.DataFrame, *,

@@ -15,7 +15,7 @@ from meta_analysis import two_by_two
 from meta_analysis.analyses import mantel_haenszel_row, pooled_row
 from meta_analysis.comparisons import with_effects
 from meta_analysis.mantel_haenszel import peto
-from meta_analysis.report import RESULT_COLUMNS, result_row
+from meta_analysis.results import RESULT_COLUMNS, result_row
 
 #: Windows that cover a whole trial, by whatever words the sources name it. Others stand for themselves.
 WHOLE_TRIAL = ("treatment period", "study", "not stated, probably the whole trial")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from meta_analysis.report import one
+from meta_analysis.results import one
 
 
 def _per_100(share: float) -> str:

@@ -1,0 +1,101 @@
+"""Figures shown in a notebook and saved beside it: the same figure always gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+PNG_DPI = 200  # 7 inches become 1400 pixels: sharp in print at that width and on a dense screen
+SCREEN_DPI = 100  # pixels of the page per inch of figure, when shown in a notebook
+
+
+def figures_table(figures: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """Names, titles and alternative texts of figures as a table with columns figure, title, alt.
+
+    Raises
+    ------
+    ValueError
+        If an entry is blank or missing, or a figure stands twice.
+    """
+    figures = list(figures)
+    for entry in figures:
+        if blank := [key for key in ("figure", "title", "alt") if not str(entry.get(key, "")).strip()]:
+            raise ValueError(f"figure {entry.get('figure', '?')!r} has no {' and no '.join(blank)}")
+    table = pd.DataFrame(figures, columns=["figure", "title", "alt"])
+    if twice := sorted(set(table.loc[table["figure"].duplicated(), "figure"])):
+        raise ValueError(f"figure given twice: {', '.join(twice)}")
+    return table
+
+
+def accessible_svg(svg: str, alt: str) -> str:
+    """An SVG document with `alt` as its description, and the first sentence of `alt` as its title.
+
+    A screen reader then announces the picture as one image and reads the numbers in it (WAI-ARIA Graphics, role img).
+    """
+    title = re.split(r"(?<=[.:]) ", alt, maxsplit=1)[0]
+    words = f'<title id="title">{escape(title)}</title>\n <desc id="desc">{escape(alt)}</desc>'
+    return re.sub(r"<svg\b[^>]*>", lambda tag: f'{tag[0][:-1]} role="img" aria-labelledby="title desc">\n {words}',
+                  svg, count=1)
+
+
+def with_palette(png: bytes) -> bytes:
+    """The same picture in 64 colours: a third of the bytes, no difference that an eye could see in line drawings."""
+    from PIL import Image
+
+    picture, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    picture.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def show_figure(fig: Any, name: str, alt: str) -> None:
+    """Save a figure as NAME.png and NAME.svg, show the saved PNG with its alternative text, and close the figure.
+
+    What is shown in a notebook is the saved PNG with `alt` as its alternative text and as its plain-text form.
+    The same figure always gives the same bytes: no date, no program version, ids from a fixed salt. Letters are
+    outlines in the SVG, so that it looks the same where DejaVu Sans is not installed.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+        The figure, at its printed size.
+    name : str
+        File name without suffix, beginning with the number of its notebook: "03_forest_severity".
+    alt : str
+        What the figure shows, in words and numbers.
+
+    Raises
+    ------
+    ValueError
+        If the name has another form, or the alternative text is blank.
+    """
+    if not re.fullmatch(r"\d\d_[a-z0-9_]+", name):
+        raise ValueError(f"a figure name is like '03_forest_severity', got {name!r}")
+    if not alt.strip():
+        raise ValueError(f"figure {name} needs an alternative text")
+    import matplotlib
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+
+    from meta_analysis.data import figure_path
+    from meta_analysis.plots import style
+
+    png, svg = io.BytesIO(), io.StringIO()
+    settings = {"svg.hashsalt": "meta_analysis", "svg.fonttype": "path", "savefig.bbox": None}
+    with style(), matplotlib.rc_context(settings):
+        fig.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        fig.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    picture = with_palette(png.getvalue())
+    path = figure_path(f"{name}.png")
+    path.write_bytes(picture)
+    path.with_suffix(".svg").write_text(accessible_svg(svg.getvalue(), alt), encoding="utf-8", newline="\n")
+    # The text beside the picture is what a notebook check compares, which passes over pictures: numbers that change
+    # in the figure change there too.
+    display({"image/png": b64encode(picture).decode("ascii"), "text/plain": alt}, raw=True,
+            metadata={"image/png": {"alt": alt, "width": round(fig.get_figwidth() * SCREEN_DPI)}})
+    plt.close(fig)
