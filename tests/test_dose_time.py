@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from meta_analysis import dose_time
 from meta_analysis.analyses import choose
@@ -62,10 +62,65 @@ def test_the_covariance_does_not_depend_on_the_order():
     np.testing.assert_allclose(shuffled, dose_time.sampling_covariance(EFFECTS, 0.6)[np.ix_(order, order)])
 
 
-@pytest.mark.parametrize("rho, shared", [(1.0, "exact"), (-0.1, "exact"), (0.5, "none")])
+@pytest.mark.parametrize("rho, shared", [(1.1, "exact"), (-0.1, "exact"), (0.5, "none")])
 def test_bad_correlations_are_refused(rho, shared):
     with pytest.raises(ValueError, match="rho must lie from 0"):
         dose_time.sampling_covariance(EFFECTS, rho, shared=shared)
+
+
+def by_dense_matrices(covariance, design):
+    """Coefficients, their errors and the components at the maximum of the restricted likelihood, by another route.
+
+    A simplex over the logarithms of the components; a component that goes to 0 stops as a tiny number.
+    """
+    y, trial = EFFECTS["yi"].to_numpy(), EFFECTS["trial_id"].to_numpy()
+    same = (trial[:, None] == trial).astype(float)
+
+    def solved(logs):
+        marginal = covariance + np.exp(logs[0]) * same + np.exp(logs[1]) * np.eye(y.size)
+        weights = np.linalg.inv(marginal)
+        information = design.T @ weights @ design
+        beta = np.linalg.solve(information, design.T @ weights @ y)
+        rest = y - design @ beta
+        cost = np.linalg.slogdet(marginal)[1] + np.linalg.slogdet(information)[1] + rest @ weights @ rest
+        return cost, beta, np.sqrt(np.diag(np.linalg.inv(information)))
+
+    options = {"xatol": 1e-9, "fatol": 1e-12, "maxiter": 4000}
+    found = min((optimize.minimize(lambda logs: solved(logs)[0], start, method="Nelder-Mead", options=options)
+                 for start in ((-3.0, -3.0), (-8.0, -2.0))), key=lambda result: result.fun)
+    return *solved(found.x)[1:], np.exp(found.x)
+
+
+@pytest.mark.parametrize("rho", [0.6, 0.99, 1.0])
+@pytest.mark.parametrize("shared", ["exact", "rho"])
+@pytest.mark.parametrize("moderators", [(), ("sessions",)])
+def test_the_model_up_to_a_correlation_of_one(rho, shared, moderators):
+    fit, _ = dose_time.fit_course(EFFECTS, moderators, rho=rho, shared=shared)
+    covariance = dose_time.sampling_covariance(EFFECTS, rho, shared=shared)
+    beta, se, components = by_dense_matrices(covariance, fit.design)
+    np.testing.assert_allclose(fit.coefficients, beta, atol=1e-6)
+    np.testing.assert_allclose(fit.se, se, atol=1e-6)
+    np.testing.assert_allclose([fit.sigma2_between, fit.sigma2_within], components, atol=1e-6)
+
+
+def test_a_correlation_of_one_is_the_limit_and_has_no_q():
+    at_one, robust = dose_time.fit_course(EFFECTS, rho=1.0)
+    nearly, nearly_robust = dose_time.fit_course(EFFECTS, rho=0.99999)
+    np.testing.assert_allclose(at_one.coefficients, nearly.coefficients, atol=1e-5)
+    np.testing.assert_allclose(at_one.sigma2_within, nearly.sigma2_within, rtol=1e-3)
+    np.testing.assert_allclose([robust.se, robust.df], [nearly_robust.se, nearly_robust.df], rtol=1e-4)
+    assert np.isnan([at_one.q, at_one.q_p, at_one.i2_between, at_one.i2_within]).all()
+    assert abs(np.linalg.eigvalsh(at_one.sampling_covariance)[0]) < 1e-12, "singular"
+    assert np.linalg.eigvalsh(at_one.marginal_covariance)[0] > 0.9 * at_one.sigma2_within
+    row = course_rows("x", at_one, robust, 0, EFFECTS)[0]
+    assert np.isnan(row["q"]) and np.isnan(row["i2"]) and row["estimate"] == at_one.coefficients[0]
+
+
+def test_a_correlation_of_one_needs_variance_within_trials():
+    same = EFFECTS[EFFECTS["trial_id"].isin(["MAPP1", "MAPP2", "MP-1"])].reset_index(drop=True)
+    same = same.assign(yi=same.groupby("trial_id")["yi"].transform("first"))  # nothing changes over time
+    with pytest.raises(ValueError, match="no variance within trials: the likelihood has no maximum"):
+        dose_time.fit_course(same, rho=1.0)
 
 
 def test_the_band_is_the_fitted_line_and_its_errors():

@@ -170,10 +170,10 @@ def test_harm_figures_refuse_what_they_cannot_show(draw, table, message):
 
 
 def course():
-    rows = [("125 mg", "baseline", 12, 87.0, False), ("125 mg", "primary", 12, 44.0, False),
-            ("125 mg", "follow-up", 11, 37.8, False), ("30 mg", "baseline", 7, 87.4, True),
-            ("30 mg", "primary", 7, 76.0, True), ("30 mg", "follow-up", 6, 39.0, True)]
-    return pd.DataFrame(rows, columns=["group", "stage", "n", "mean", "control"])
+    rows = [("125 mg", "baseline", 12, 87.0, "active"), ("125 mg", "primary", 12, 44.0, "active"),
+            ("125 mg", "follow-up", 11, 37.8, "active"), ("30 mg", "baseline", 7, 87.4, "control"),
+            ("30 mg", "primary", 7, 76.0, "control"), ("30 mg", "follow-up", 6, 39.0, "control")]
+    return pd.DataFrame(rows, columns=["group", "stage", "n", "mean", "role"])
 
 
 def test_courses_are_dotted_where_nothing_is_randomised():
@@ -184,6 +184,23 @@ def test_courses_are_dotted_where_nothing_is_randomised():
     assert len(plotted) == 8 and "30 mg, n 6" in [text.get_text() for text in fig.axes[0].texts]
     assert "Trial A, 30 mg: baseline 87.4 (n 7), primary 76.0 (n 7), follow-up 39.0 (n 6)." in (
         follow_up.course_alt_text(plotted))
+
+
+def test_a_group_of_both_arms_looks_like_neither():
+    everybody = pd.DataFrame({"group": ["all"], "stage": ["follow-up"], "n": [16], "mean": [20.0],
+                              "role": ["whole_trial"]})
+    fig, _ = follow_up.course_figure({"A": pd.concat([course(), everybody])})
+    markers = {line.get_marker() for line in fig.axes[0].lines if len(line.get_xdata())}
+    assert markers == {"o", "^", "D"}
+
+
+def test_names_beside_the_primary_time_point_end_before_the_grey_part():
+    fig, _ = follow_up.course_figure({"A": course()[course()["stage"] != "follow-up"], "B": course()})
+    texts = drawn_texts(fig)
+    grey = fig.axes[0].patches[0].get_window_extent().x0
+    for text, box in texts:
+        if text.get_text() in ("125 mg, n 12", "30 mg, n 7"):
+            assert box.x1 <= grey, text.get_text()
 
 
 @pytest.mark.parametrize("table, message", [

@@ -152,3 +152,19 @@ def test_the_band_figure_names_both_intervals():
     assert len(drawn) == 15 and f"At 3: {band['estimate'].iloc[1]:.2f}" in alt
     words = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert words == ["95% interval, robust (CR2)", "95% interval of the model"]
+    assert "favours MDMA-AT" in fig.axes[0].get_ylabel()
+
+
+def test_no_name_in_the_band_figure_lies_on_a_line_or_on_another_name():
+    effects = dose_time.all_time_effects(read_derived("01_analysis_table.csv"), read_extracted("characteristics"))
+    band = dose_time.band(effects, "sessions", [1, 3])
+    fig, _, _ = course_plots.band_figure(effects, band, "sessions", label="sessions so far")
+    fig.draw_without_rendering()
+    ax = fig.axes[0]
+    boxes = {text.get_text(): text.get_window_extent() for text in ax.texts}
+    assert {"MP-1", "MP-8, 75 mg", "MP-12, 125 mg", "MAPP2"} < set(boxes) and len(boxes) == 8
+    lines = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
+    for name, box in boxes.items():
+        assert not any(line.intersects_bbox(box, filled=False) for line in lines), name
+        assert box.count_overlaps(boxes.values()) == 1, f"{name} touches another name"
+        assert ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1, name

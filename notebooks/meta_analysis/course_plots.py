@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator
+from matplotlib.transforms import Bbox
 
-from meta_analysis.plots import BAND, GREY, INK, SMALL, WIDTH, style
+from meta_analysis.plots import BAND, GREY, INK, SMALL, WIDTH, style, text_width
 from meta_analysis.report import interval, number
 
 ACTIVE = (("-", "o"), ("-.", "s"))  # line and marker of the first and the second active arm
 CONTROL = ("--", "o")
+AREA = 1.6  # of a mark, in square points: this over the sampling variance
+# Where a label may stand, as seen from its mark (left to right, down to up), the best place first.
+SIDES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 
 
 @style()
@@ -97,19 +103,60 @@ def band_plot(ax: Axes, effects: pd.DataFrame, fitted: pd.DataFrame, moderator: 
     ax.axhline(0, color=INK, lw=0.8, zorder=1)
     spread = 0.02 * np.ptp(fitted["place"])
     trials = list(dict.fromkeys(effects["trial_id"]))
+    labels, marks = [], []
     for (trial, arm), rows in effects.groupby(["trial_id", "arm"], sort=False):
         x = rows[moderator] + spread * (trials.index(trial) - (len(trials) - 1) / 2)
         ax.plot(x, rows["yi"], color=INK, lw=0.5, zorder=3)
-        ax.scatter(x, rows["yi"], s=1.6 / rows["vi"], facecolor="white", edgecolor=INK, linewidth=0.8, zorder=4)
+        ax.scatter(x, rows["yi"], s=AREA / rows["vi"], facecolor="white", edgecolor=INK, linewidth=0.8, zorder=4)
         several = effects.loc[effects["trial_id"] == trial, "arm"].nunique() > 1
         words = arm.replace(":", ", ").replace("mg", " mg") if several else trial
-        ax.annotate(words, (x.iloc[-1], rows["yi"].iloc[-1]), (6, 0), textcoords="offset points", size=SMALL - 0.5,
-                    va="center", zorder=3.5, bbox={"fc": "white", "ec": "none", "pad": 0.5, "alpha": 0.75})
+        labels.append((words, x.iloc[-1], rows["yi"].iloc[-1]))
+        marks += list(zip(x, rows["yi"], np.sqrt(AREA / rows["vi"]) / 2))
     ax.legend(loc="lower left")
-    ax.set(xlabel=label, ylabel="Standardised mean difference")
+    ax.set(xlabel=label, ylabel="Standardised mean difference (below 0 favours MDMA-AT)")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))  # sessions and weeks come whole
+    ax.set_xlim(right=ax.get_xlim()[1] + 0.08 * np.ptp(fitted["place"]))  # room for the last label
     ax.set_title(title, loc="left", weight="bold")
+    _write_beside(ax, labels, marks)
     plotted = effects[["trial_id", "arm", moderator, "yi", "vi"]].rename(columns={moderator: "place"})
     return ax, plotted.reset_index(drop=True)
+
+
+def _write_beside(ax: Axes, labels: list[tuple[str, float, float]], marks: list[tuple[float, float, float]]) -> None:
+    """Write each text beside its mark, at the nearest place that no line, mark, legend or other text takes.
+
+    Parameters
+    ----------
+    ax : Axes
+        With its final limits.
+    labels : list of (text, x, y)
+    marks : list of (x, y, radius)
+        All marks; the radius in points.
+    """
+    ax.figure.draw_without_rendering()  # a layout engine may yet move the panel
+    point, size = ax.figure.dpi / 72, SMALL - 0.5
+    taken = [ax.get_legend().get_window_extent()]
+    for x, y, radius in marks:
+        (across, up), half = ax.transData.transform((x, y)), (radius + 1) * point
+        taken.append(Bbox.from_extents(across - half, up - half, across + half, up + half))
+    lines = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
+
+    def is_free(box: Bbox) -> bool:
+        inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1
+        return inside and not box.count_overlaps(taken) and not any(
+            line.intersects_bbox(box, filled=False) for line in lines)
+
+    for text, x, y in labels:
+        width, height = 72 * text_width(text, size) * point, 1.3 * size * point
+        places = []
+        for gap, (right, up) in product((6, 10, 15), SIDES):
+            near = gap * point / (2**0.5 if right and up else 1)
+            centre = ax.transData.transform((x, y)) + [right * (near + width / 2), up * (near + height / 2)]
+            places.append(Bbox.from_extents(*(centre - [width / 2, height / 2]), *(centre + [width / 2, height / 2])))
+        box = next(filter(is_free, places), places[0])
+        taken.append(box)
+        middle = ax.transData.inverted().transform(((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
+        ax.text(*middle, text, size=size, ha="center", va="center", zorder=5).set_in_layout(False)
 
 
 def _arm_name(arm: pd.Series) -> str:
@@ -137,6 +184,8 @@ def courses_figure(arms: pd.DataFrame) -> tuple[Figure, pd.DataFrame, str]:
         ax.axis("off")
     for ax in axes[-1]:
         ax.set_xlabel("weeks (sessions so far)")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("mean score (lower: less ill)")
     last = arms.groupby("arm_id", sort=False).tail(1)
     words = ", ".join(f"{row.arm_id} {number(row.mean, 1)} after {row.sessions:.0f} sessions"
                       for row in last.itertuples())

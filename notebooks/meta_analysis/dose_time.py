@@ -6,6 +6,7 @@ crossover. Rows of one trial share people, so they enter a three-level model (`m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from meta_analysis.sampling_covariance import shared_control_smd
 
 KEYS = ["trial_id", "report", "timepoint_id", "outcome", "instrument"]
 ABOUT_TIME = ["days_since_baseline", "days_since_last_dose", "sessions_so_far"]
+LENT = 0.001  # share of the smallest sampling variance; see fit_course
 MODERATORS = {"sessions": "sessions so far", "dose": "extra dose so far, per 100 mg", "weeks": "weeks since baseline"}
 
 
@@ -70,10 +72,11 @@ def sampling_covariance(effects: pd.DataFrame, rho: float, *, shared: str = "exa
     effects : DataFrame
         From `all_time_effects`.
     rho : float
-        Correlation of the errors of one arm's effects at two time points; no source prints it, so vary it.
+        Correlation of the errors of one arm's effects at two time points; no source prints it, so vary it. At 1 the
+        matrix is singular.
     shared : {"exact", "rho"}
-        Two arms at the same time share their control group: the exact covariance that follows
-        (`sampling_covariance.shared_control_smd`), or `rho` here too.
+        Two arms at the same time share their control group: the covariance that follows from the numbers of people and
+        the effects (`sampling_covariance.shared_control_smd`), or `rho` here too.
 
     Returns
     -------
@@ -83,10 +86,10 @@ def sampling_covariance(effects: pd.DataFrame, rho: float, *, shared: str = "exa
     Raises
     ------
     ValueError
-        On a rho outside 0 to 1 (1 excluded), or another word for `shared`.
+        On a rho outside 0 to 1, or another word for `shared`.
     """
-    if not 0 <= rho < 1 or shared not in ("exact", "rho"):
-        raise ValueError(f'rho must lie from 0 to below 1 and shared be "exact" or "rho"; got {rho:g}, {shared!r}')
+    if not 0 <= rho <= 1 or shared not in ("exact", "rho"):
+        raise ValueError(f'rho must lie from 0 to 1 and shared be "exact" or "rho"; got {rho:g}, {shared!r}')
     v = effects["vi"].to_numpy(dtype=float)
     trial, arm, time = (effects[name].to_numpy() for name in ("trial_id", "arm", "timepoint_id"))
     correlation = np.where(trial[:, None] == trial[None, :], rho, 0.0)
@@ -106,6 +109,11 @@ def fit_course(
 ) -> tuple[MultilevelFit, RobustResult]:
     """Three-level model of all rows, with its cluster-robust (CR2) errors beside the model's own.
 
+    At rho = 1 the sampling covariance V is singular (if an arm was measured more than once), but the model is not: its
+    covariance V + sigma2_between J + sigma2_within I is regular as long as effects of one trial truly differ
+    (sigma2_within > 0). It is then fitted as (V + c I) with sigma2_within - c, the same model for every c below
+    sigma2_within. What divides by V alone, Q and I2, does not exist there.
+
     Parameters
     ----------
     effects : DataFrame
@@ -121,12 +129,25 @@ def fit_course(
     -------
     (MultilevelFit, RobustResult)
         Coefficients: the intercept, then the moderators. Degrees of freedom: trials less coefficients for the model
-        (at least 1), Satterthwaite's for CR2.
+        (at least 1), Satterthwaite's for CR2. At rho = 1 `q`, `q_p`, `i2_between` and `i2_within` are NaN.
+
+    Raises
+    ------
+    ValueError
+        As `sampling_covariance` and `fit_multilevel`; and at rho = 1 if sigma2_within vanishes: the likelihood then has
+        no maximum.
     """
     values = effects[list(moderators)].to_numpy(dtype=float) - (0.0 if at is None else np.asarray(at, dtype=float))
     design = np.column_stack([np.ones(len(effects)), values])
     v = sampling_covariance(effects, rho, shared=shared)
-    fit = fit_multilevel(effects["yi"], v, effects["trial_id"], design=design)
+    singular = np.linalg.matrix_rank(v, hermitian=True) < len(v)  # at rho = 1, if an arm has several times
+    lent = LENT * np.diag(v).min() if singular else 0.0
+    fit = fit_multilevel(effects["yi"], v + lent * np.eye(len(v)), effects["trial_id"], design=design)
+    if lent:
+        if fit.sigma2_within == 0:
+            raise ValueError("rho = 1, and no variance within trials: the likelihood has no maximum")
+        nothing = dict.fromkeys(("q", "q_p", "i2_between", "i2_within"), np.nan)
+        fit = replace(fit, sigma2_within=fit.sigma2_within + lent, sampling_covariance=v, **nothing)
     return fit, robust_multilevel(fit)
 
 

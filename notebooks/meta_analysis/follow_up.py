@@ -16,6 +16,9 @@ from meta_analysis.report import number
 from meta_analysis.two_by_two import Interval, share
 
 STAGES = ("baseline", "primary", "follow-up")
+LOOKS = {"active": ("o", BLUE, BLUE), "control": ("^", "white", INK)}  # marker, its fill, colour of the line
+MIXED = ("D", GREY, GREY)  # people of both arms together
+ENDS = 1.78  # where the grey begins: behind the names beside the primary time point
 
 
 class Bounds(NamedTuple):
@@ -88,7 +91,7 @@ def refuse_contrasts(rows: pd.DataFrame, timepoints: pd.DataFrame) -> None:
 
 @style()
 def course_plot(ax: Axes, table: pd.DataFrame, *, title: str = "",
-                unit: str = "CAPS-IV, mean") -> tuple[Axes, pd.DataFrame]:
+                unit: str = "mean CAPS-IV (lower: less ill)") -> tuple[Axes, pd.DataFrame]:
     """Draw the mean score of each group of one trial at baseline, primary time point and follow-up.
 
     Lines are solid between baseline and the primary time point, where arms are randomised, and dotted beyond it, where
@@ -99,7 +102,7 @@ def course_plot(ax: Axes, table: pd.DataFrame, *, title: str = "",
     ax : Axes
         To be drawn on.
     table : DataFrame, one row a group and stage
-        group, stage (one of `STAGES`), n, mean, control (bool: randomised to control). A group may lack a stage.
+        group, stage (one of `STAGES`), n, mean, role (as in ``extracted/arms.csv``). A group may lack a stage.
     title : str
         Above the panel.
     unit : str
@@ -120,18 +123,18 @@ def course_plot(ax: Axes, table: pd.DataFrame, *, title: str = "",
         raise ValueError(f"unknown stage {', '.join(unknown)}; stages are {', '.join(STAGES)}")
     if (twice := table.duplicated(["group", "stage"])).any():
         raise ValueError(f"two rows for {table.loc[twice, 'group'].iloc[0]} at one stage")
-    marks = table.assign(x=table["stage"].map(STAGES.index))[["group", "stage", "control", "n", "mean", "x"]]
+    marks = table.assign(x=table["stage"].map(STAGES.index))[["group", "stage", "role", "n", "mean", "x"]]
     marks = marks.sort_values(["group", "x"], kind="stable").reset_index(drop=True)
     for _, group in marks.groupby("group", sort=False):
-        control = bool(group["control"].iloc[0])
-        look = {"marker": "^" if control else "o", "mfc": "white" if control else BLUE, "mec": INK, "ms": 5, "mew": 0.8}
+        marker, fill, color = LOOKS.get(group["role"].iloc[0], MIXED)
+        look = {"marker": marker, "mfc": fill, "mec": INK, "ms": 5, "mew": 0.8}
         for left, right, dashes in ((0, 1, "-"), (1, 2, ":")):
             part = group[group["x"].isin([left, right])]
-            ax.plot(part["x"], part["mean"], color=INK if control else BLUE, ls=dashes, lw=1.2, **look)
+            ax.plot(part["x"], part["mean"], color=color, ls=dashes, lw=1.2, **look)
     _write_numbers(ax, marks)
     ax.set_xticks(range(len(STAGES)), ["baseline", "primary\ntime point", "follow-up"])
-    ax.axvspan(1.5, 3.0, color="#f0f0f0", lw=0, zorder=0)
-    ax.text(2.25, ax.get_ylim()[1], "not randomised", size=SMALL, color=GREY, ha="center", va="bottom")
+    ax.axvspan(ENDS, 3.0, color="#f0f0f0", lw=0, zorder=0)
+    ax.text((ENDS + 3.0) / 2, ax.get_ylim()[1], "not randomised", size=SMALL, color=GREY, ha="center", va="bottom")
     ax.set(xlim=(-0.25, 3.0), ylabel=unit)
     if title:
         ax.set_title(title, loc="left", weight="bold", size=TEXT, pad=14)
