@@ -92,10 +92,6 @@ def test_e_values_by_hand():
     assert bias_model.e_value(1.0, 0.9, 1.1).estimate == 1
 
 
-def test_pooled_sd_by_hand():
-    assert bias_model.pooled_sd([3, 5], [2.0, 4.0]) == pytest.approx(np.sqrt((2 * 4 + 4 * 16) / 6))
-
-
 def test_a_row_of_tipping_points():
     trials = pd.DataFrame({"yi": AGREED[0], "vi": AGREED[1]})
     result = pool(*AGREED)
@@ -118,8 +114,6 @@ def test_a_row_of_tipping_points():
     (lambda: bias_model.adjusted_pool([0.1], [0.1]), "at least 2 studies"),
     (lambda: bias_model.e_value(-1, 0.5, 2), "ratios must be above zero"),
     (lambda: bias_model.e_value(1.2, 1.3, 2), "the limits around them"),
-    (lambda: bias_model.pooled_sd([1, 5], [2.0, 4.0]), "at least 2 people"),
-    (lambda: bias_model.pooled_sd([], []), "at least 2 people"),
 ])
 def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as caught:

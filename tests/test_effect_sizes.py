@@ -219,6 +219,12 @@ def test_absolute_effect_of_an_odds_ratio():
     np.testing.assert_allclose(result.risk_high[1], 0.9)
 
 
+def test_absolute_effect_of_a_risk_difference_stays_among_the_risks():
+    result = absolute_effect(0.10, -0.02, -0.15, 0.95, "RD")
+    np.testing.assert_allclose(result, (0.08, 0, 1, -0.02, -0.10, 0.90))
+    np.testing.assert_allclose(absolute_effect(0.0, 1.5, 1.2, 2.0).risk, 0, err_msg="a ratio of no risk is no risk")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -242,7 +248,8 @@ def test_absolute_effect_of_an_odds_ratio():
         (lambda: number_needed_to_treat(15, 10, 20), "a risk difference is per person, between -1 and 1; got 15"),
         (lambda: absolute_effect(30, 1.5, 1.2, 2), "a control risk must lie between 0 and 1; got 30"),
         (lambda: absolute_effect(0.3, -0.4, -0.8, 0.1), "ratios must be above zero, the limits around them; got .*"),
-        (lambda: absolute_effect(0.3, 1.5, 1.2, 2, "RD"), "unknown measure 'RD'; use one of RR, OR"),
+        (lambda: absolute_effect(0.3, 1.5, 1.2, 2, "HR"), "unknown measure 'HR'; use one of RR, OR, RD"),
+        (lambda: absolute_effect(0.3, 15, 12, 20, "RD"), "a risk difference lies between -1 and 1, the limits .*"),
     ],
 )
 def test_bad_input_is_one_clear_line(call, message):

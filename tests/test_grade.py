@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from meta_analysis import grade
@@ -82,6 +81,12 @@ def test_information_size_of_an_event_is_rs_power_prop_test(row):
     assert grade.optimal_information_size("RR", 1 - row["p1"]) == grade.optimal_information_size("RR", row["p1"])
 
 
+def test_the_reason_says_on_which_side_no_effect_lies():
+    assert "1 (no effect) lies inside the interval (0.90 to 1.80); 100 people of 500 needed" == grade.imprecision(
+        "RR", 0.9, 1.8, 100, 500).reason
+    assert grade.imprecision("SMD", -1.0, -0.4, 100, 500).reason.startswith("0 (no effect) lies outside the interval")
+
+
 def test_an_event_that_nobody_has_needs_no_end_of_people():
     assert grade.optimal_information_size("RR", 0.0) == np.inf
     assert "no number of people" in grade.imprecision("RR", 0.0, np.inf, 104, np.inf).reason
@@ -93,18 +98,6 @@ def test_rows_name_the_quantity_and_the_concern():
     assert rows[0]["value"] == 60 and rows[0]["threshold"] == 50 and "up to 0.76" in rows[0]["reason"]
 
 
-def test_absolute_effects_in_words():
-    row = {"analysis_id": "x.primary", "measure": "RR", "estimate": 1.5, "ci_low": 0.8, "ci_high": 3.0}
-    absolute = grade.absolute_rows(row, {"low": 0.1, "high": 0.4})
-    assert absolute["difference"].tolist() == pytest.approx([0.05, 0.2])
-    assert grade.per_thousand(absolute, "x.primary") == {
-        "low": "50 more (20 fewer to 200 more) than 100", "high": "200 more (80 fewer to 600 more) than 400"}
-    assert grade.per_thousand(absolute, "y.primary") == {}
-    gap = {"analysis_id": "z.rd", "measure": "RD", "estimate": -0.02, "ci_low": -0.1, "ci_high": 0.05}
-    assert grade.per_thousand(grade.difference_rows(gap, 0.03), "z.rd") == {
-        "middle": "20 fewer (100 fewer to 50 more) than 30"}
-
-
 @pytest.mark.parametrize("call, message", [
     (lambda: grade.risk_of_bias({"Low": 0.5}), "sum to 1, these to 0.500"),
     (lambda: grade.imprecision("MD", -1, 1, 10, 10), "on an SMD, RR or OR, not on 'MD'"),
@@ -112,7 +105,6 @@ def test_absolute_effects_in_words():
     (lambda: grade.optimal_information_size("RR"), "between 0 and 1, got nan"),
     (lambda: grade.missing_results(10, 5), "got 10 of 5"),
     (lambda: grade.Judgement("x", "q", 0, 0, -3, ""), "costs 0, 1 or 2 levels, not -3"),
-    (lambda: grade.difference_rows(pd.Series({"analysis_id": "a", "measure": "RR"}), 0.1), "a is no risk difference"),
 ])
 def test_bad_input_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError, match=message) as caught:

@@ -109,29 +109,30 @@ def test_a_surface_with_gaps_is_refused():
         bias_plots.bias_surface_plot(plt.figure().add_subplot(), surface().iloc[1:])
 
 
-# Reactions, and benefits beside harms
+# Events by arm, and benefits beside harms
 
 
-def reactions(extra=()):
+def events(extra=()):
     rows = [("A", "mild ache", 5, 20, 4, 20, 0.05, -0.2, 0.3), ("A", "a reaction with quite a long name", 15, 20, 2, 20,
             0.65, 0.4, 0.8), ("B", "none at all", 0, 30, 0, 28, 0.0, -0.12, 0.11), ("B", "fewer", 1, 30, 9, 28, -0.29,
             -0.46, -0.1), *extra]
     return pd.DataFrame(rows, columns=["group", "label", *harms_plots.COUNTS, "estimate", "low", "high"])
 
 
-def test_reactions_are_ordered_by_their_difference_within_each_group():
-    fig, plotted = harms_plots.reaction_figure(reactions(), notes=["A note."])
+def test_events_are_ordered_by_their_difference_within_each_group():
+    fig, plotted = harms_plots.events_figure(events(), what="Adverse event", notes=["A note."])
+    assert {"Adverse event", "A note."} <= {text.get_text() for text, _ in drawn_texts(fig)}
     assert_readable(fig, 30)
     assert list(plotted["label"]) == ["a reaction with quite a long name", "mild ache", "none at all", "fewer"]
     assert plotted["y"].is_monotonic_decreasing
     assert plotted["estimate"].tolist() == pytest.approx([65, 5, 0, -29])
     assert plotted["percent_active"].tolist() == pytest.approx([75, 25, 0, 100 / 30])
-    alt = harms_plots.reaction_alt_text(plotted, subject="made-up trials")
+    alt = harms_plots.events_alt_text(plotted, subject="made-up trials")
     assert "none at all: 0 of 30 with MDMA-AT, 0 of 28 with control, difference 0 (-12 to 11)." in alt
 
 
-def test_the_marks_of_reactions_stand_where_the_table_says():
-    fig, plotted = harms_plots.reaction_figure(reactions())
+def test_the_marks_of_events_stand_where_the_table_says():
+    fig, plotted = harms_plots.events_figure(events())
     shares_panel, differences = fig.axes[0].child_axes[1:3]
     drawn = {(line.get_xdata()[0], line.get_ydata()[0]) for line in shares_panel.lines if line.get_marker() == "o"}
     assert drawn == {(row["percent_active"], row["y"]) for _, row in plotted.iterrows()}
@@ -155,9 +156,9 @@ def test_benefits_and_harms_stand_on_one_scale_with_marks_of_their_own():
 
 
 @pytest.mark.parametrize("draw, table, message", [
-    (harms_plots.reaction_figure, reactions().drop(columns="n_active"), "no column n_active"),
-    (harms_plots.reaction_figure, pd.concat([reactions()] * 2), "two rows have the label"),
-    (harms_plots.reaction_figure, reactions().assign(low=0.9), "does not hold its estimate"),
+    (harms_plots.events_figure, events().drop(columns="n_active"), "no column n_active"),
+    (harms_plots.events_figure, pd.concat([events()] * 2), "two rows have the label"),
+    (harms_plots.events_figure, events().assign(low=0.9), "does not hold its estimate"),
     (harms_plots.per_100_figure, balance().drop(columns="good"), "no column good"),
     (harms_plots.per_100_figure, balance().iloc[:0], "empty")])
 def test_harm_figures_refuse_what_they_cannot_show(draw, table, message):

@@ -113,8 +113,11 @@ def test_a_double_zero_counts_in_differences_and_not_in_ratios():
 
 def test_an_arm_without_any_event_has_no_mantel_haenszel_ratio():
     trials = pd.DataFrame([("A", 2, 19, 0, 7), ("B", 1, 22, 0, 20)], columns=["trial_id", *harms.COUNTS])
-    names = {row["analysis_id"] for row in harms.pooled_rows(trials, "x")}
-    assert "x.rr_mh" not in names and {"x.rd_mh", "x.or_peto", "x.rr_random"} <= names
+    rows = results_table(harms.pooled_rows(trials, "x"))
+    ratio = one(rows, "x.rr_mh")
+    assert np.isnan(ratio["estimate"]) and (ratio["ci_low"], ratio["ci_high"]) == (0, np.inf)
+    assert ratio["measure"] == "RR" and ratio["k"] == 2 and "no event" in ratio["note"] and np.isnan(ratio["p"])
+    assert {"x.rd_mh", "x.or_peto", "x.rr_random"} <= set(rows["analysis_id"])
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: f"{pool['kind']} {pool['term']}")

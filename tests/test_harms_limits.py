@@ -78,7 +78,7 @@ def test_holes_are_counted_from_the_tables():
     assert found.loc["people with any adverse event", "rows"] == 0
     assert found.loc["reactions by session", "rows"] == ((counted.unit == "sessions") & (counted.use == "used")).sum()
     assert found.loc["composites of a third party", "rows"] == (counted["kind"] == "composite").sum() > 0
-    assert found.loc["reactions listed for some arms only", "rows"] == len(incomplete)
+    assert found.loc["harms listed for some arms only", "rows"] == len(incomplete)
     assert found.loc["guesses of the arm (blinding)", "rows"] == 2 and (found["why"] != "").all()
     by_arm = counted.assign(term=counted["term"].where(counted["fact_id"] != "h434", "any adverse event"))
     assert harms_limits.holes(by_arm, incomplete, guesses)["rows"].iloc[0] == 1, "a hole that is filled is seen"

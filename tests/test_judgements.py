@@ -58,9 +58,15 @@ def test_the_words_of_other_reviewers_become_lights():
     chosen = pd.Series({short: words[words.index.str.contains(name)].iloc[0] for short, name in names.items()})
     matrix = rob.reviewers_matrix(chosen)
     assert list(matrix.columns) == list(DOMAINS)
-    assert matrix.loc["Fares", ["D2", "D4", "overall"]].tolist() == ["Some concerns", "High", "No information"]
+    assert matrix.loc["Fares", ["D2", "D4", "overall"]].tolist() == ["No information", "High", "No information"], (
+        "some concerns in D2, but not said of most")
     assert matrix.loc["Hojlund", "overall"] == matrix.loc["Colcott", "overall"] == "High"
     assert (matrix.loc[["Hojlund", "Colcott"], ["D1", "D2", "D3", "D4", "D5"]] == "No information").all(axis=None)
+    told = rob.known_of_most(chosen).set_index("reviewer")
+    assert told.loc["Fares"].tolist() == ["D4 high", "D2 some concerns, in how many trials is not said",
+                                          "D1, D2, D3, D5, overall"]
+    assert told.loc["Colcott"].tolist() == ["overall high", "", "D1, D2, D3, D4, D5"]
+    assert set(rob.HINTS) <= set(rob.READINGS)
 
 
 @pytest.mark.parametrize("slip, message", [

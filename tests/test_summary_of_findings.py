@@ -64,8 +64,23 @@ def test_each_reading_has_its_certainty():
     assert certainties == {"all low": "Moderate", "all high": "Low"}
 
 
+def test_a_trial_without_a_ratio_has_no_say_in_its_weights():
+    facts = sof.gather(EVENTS, **TABLES)
+    with_zero = pd.concat([EVENTS, EVENTS.iloc[1:].assign(yi=np.nan, vi=np.nan)])
+    assert sof.judge(ROW, with_zero, LIGHTS, facts)[0].value == pytest.approx(0.25)
+    nowhere = EVENTS.assign(yi=np.nan, vi=np.nan)
+    assert sof.judge(ROW, nowhere, LIGHTS, facts)[0].value == pytest.approx(0.5), "no weights: each trial counts alike"
+
+
 def test_a_row_of_the_summary():
-    row = sof.summary_row("response", ROW, {"middle": "150 more"}, {"Sypres": "Low"})
+    rows, certainties = sof.assess("x", ROW, EVENTS, {"Sypres": LIGHTS}, sof.gather(EVENTS, **TABLES))
+    row = sof.summary_row("response", ROW, measured_as="event", domains=rows, certainties=certainties,
+                          levels={"middle": "150 more"}, basis="RR")
     assert row["effect"] == "RR 1.60 (95% CI 1.10 to 2.30)" and row["people"] == 120
     assert row["per 1000, middle control risk"] == "150 more" and row["per 1000, low control risk"] == ""
-    assert row["certainty, Sypres"] == "Low"
+    assert row["risk of bias, Sypres"].startswith("not serious: 25% of the weight at high risk")
+    assert row["imprecision"].startswith("serious (-1): 1 (no effect) lies outside the interval")
+    assert row["inconsistency"] == "not serious: I2 0%"
+    assert row["certainty, Sypres"] == certainties["Sypres"]
+    score = sof.summary_row("x", ROW, measured_as="X", domains=rows, certainties=certainties, points="3", basis="SD")
+    assert list(score) == list(row), "scores and events have the same columns"

@@ -1,4 +1,4 @@
-"""What a relative effect means for people: numbers needed to treat, risks per person.
+"""What a relative effect means for people: numbers needed to treat, risks per person, points of a scale.
 
 Risks and differences are per person (times 1000 for "per thousand"), active minus control.
 """
@@ -70,38 +70,57 @@ def number_needed_to_treat(risk_difference: ArrayLike, low: ArrayLike, high: Arr
 
 
 def absolute_effect(
-    control_risk: ArrayLike, ratio: ArrayLike, low: ArrayLike, high: ArrayLike, measure: str = "RR"
+    control_risk: ArrayLike, relative: ArrayLike, low: ArrayLike, high: ArrayLike, measure: str = "RR"
 ) -> AbsoluteEffect:
-    """Risk under the active arm, and the risk difference, when a ratio meets a given control risk.
+    """Risk under the active arm, and the risk difference, when a relative effect meets a given control risk.
 
     Parameters
     ----------
     control_risk : array_like
-        Assumed risk of the event in the control arm, per person, above 0 and below 1.
-    ratio, low, high : array_like
-        Risk or odds ratio (active over control) and its confidence limits, on the natural scale.
-    measure : {"RR", "OR"}
+        Assumed risk of the event in the control arm, per person, 0 to 1.
+    relative, low, high : array_like
+        Risk ratio, odds ratio or risk difference (active against control) and its confidence limits, on the natural
+        scale.
+    measure : {"RR", "OR", "RD"}
         ``"RR"``: risk = ratio * control_risk, held at 1 where the product is above it. ``"OR"``: ratio * odds, turned
-        back into a risk (Cochrane Handbook 15.4.4).
+        back into a risk (Cochrane Handbook 15.4.4). ``"RD"``: risk = control_risk + difference, held between 0 and 1.
 
     Returns
     -------
     AbsoluteEffect
-        Per person. The uncertainty is that of the ratio alone; the control risk is taken as known.
+        Per person. The uncertainty is that of the relative effect alone; the control risk is taken as known.
 
     Raises
     ------
     ValueError
-        On an unknown measure, a risk outside (0, 1), a ratio not above zero, or limits out of order.
+        On an unknown measure, a risk outside 0 to 1, a ratio not above zero, a difference outside -1 to 1, or limits
+        out of order.
     """
-    risk, ratio, low, high = (np.asarray(x, dtype=float) for x in (control_risk, ratio, low, high))
-    ensure((risk > 0) & (risk < 1), "a control risk must lie between 0 and 1", risk)
-    ordered = (0 < low) & (low <= ratio) & (ratio <= high)
-    ensure(ordered, "ratios must be above zero, the limits around them", ratio, low, high)
+    risk, relative, low, high = (np.asarray(x, dtype=float) for x in (control_risk, relative, low, high))
+    ensure((risk >= 0) & (risk <= 1), "a control risk must lie between 0 and 1", risk)
+    if measure == "RD":
+        ordered = (low <= relative) & (relative <= high) & (np.abs(relative) <= 1)
+        ensure(ordered, "a risk difference lies between -1 and 1, the limits around it", relative, low, high)
+        risks = [np.clip(risk + x, 0.0, 1.0) for x in (relative, low, high)]
+        return AbsoluteEffect(*risks, *(x - risk for x in risks))
+    ordered = (0 < low) & (low <= relative) & (relative <= high)
+    ensure(ordered, "ratios must be above zero, the limits around them", relative, low, high)
     if measure == "RR":
-        risks = [np.minimum(1.0, x * risk) for x in (ratio, low, high)]
+        risks = [np.minimum(1.0, x * risk) for x in (relative, low, high)]
     elif measure == "OR":
-        risks = [x * risk / (1 - risk + x * risk) for x in (ratio, low, high)]
+        risks = [x * risk / (1 - risk + x * risk) for x in (relative, low, high)]
     else:
-        raise ValueError(f"unknown measure {measure!r}; use one of RR, OR")
+        raise ValueError(f"unknown measure {measure!r}; use one of RR, OR, RD")
     return AbsoluteEffect(*risks, *(x - risk for x in risks))
+
+
+def pooled_sd(n: ArrayLike, sd: ArrayLike) -> float:
+    """Standard deviation that several groups share: sqrt(sum (n - 1) sd^2 / sum (n - 1)).
+
+    A standardised difference times it is a difference in points (Cochrane Handbook 15.5.3.2). Raises ValueError on
+    groups below 2 people or a standard deviation that is not above zero.
+    """
+    n, sd = np.asarray(n, dtype=float), np.asarray(sd, dtype=float)
+    if n.shape != sd.shape or n.size == 0 or not ((n >= 2).all() and (sd > 0).all()):
+        raise ValueError("each group needs at least 2 people and a standard deviation above zero")
+    return float(np.sqrt(np.sum((n - 1) * sd**2) / np.sum(n - 1)))

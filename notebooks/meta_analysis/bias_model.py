@@ -227,15 +227,3 @@ def tipping_row(trials: pd.DataFrame, row: Mapping[str, Any], *, points: float =
         "tipping_spread_shared": tipping_spread(effects, variances, shared=1.0, **options),
         "e_value": e_values.estimate, "e_value_limit": e_values.limit,
     }
-
-
-def pooled_sd(n: ArrayLike, sd: ArrayLike) -> float:
-    """Standard deviation that several groups share: sqrt(sum (n - 1) sd^2 / sum (n - 1)).
-
-    Used to turn a standardised difference into points of a scale. Raises ValueError on groups below 2 people or a
-    standard deviation that is not above zero.
-    """
-    n, sd = np.asarray(n, dtype=float), np.asarray(sd, dtype=float)
-    if n.shape != sd.shape or n.size == 0 or not ((n >= 2).all() and (sd > 0).all()):
-        raise ValueError("each group needs at least 2 people and a standard deviation above zero")
-    return float(np.sqrt(np.sum((n - 1) * sd**2) / np.sum(n - 1)))

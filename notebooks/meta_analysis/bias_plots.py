@@ -106,8 +106,8 @@ def bias_surface_plot(ax: Axes, surface: pd.DataFrame, *, points: float | None =
                       levels: Sequence[float] = ()) -> tuple[Axes, pd.DataFrame]:
     """Draw for which biases the interval of a pooled difference still excludes no effect.
 
-    The pooled effect must be negative (favouring the active arm) without bias. White: the interval excludes no effect.
-    Light grey: it holds no effect. Dark grey: the estimate itself is on the other side.
+    The pooled effect must be negative (favouring the active arm) without bias. White: the whole interval is below
+    zero. Light grey: it includes zero. Dark grey: the estimate itself is on the other side.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ def bias_surface_figure(surfaces: Sequence[pd.DataFrame], titles: Sequence[str],
         plotted.append(lines.assign(panel=title))
     for ax in axes[0][1:]:
         ax.set_ylabel("")
-    words = ("White: the interval excludes no effect; thin lines: its upper limit. Light grey, beyond the thick line: "
-             "it holds no effect.\nDark grey, beyond the dashed line: the estimate itself favours control.")
+    words = ("White: the whole interval favours MDMA-AT; thin lines: its upper limit. Light grey, beyond the thick "
+             "line: the interval includes 0.\nDark grey, beyond the dashed line: the estimate itself favours control.")
     fig.text(0.01, 0.02, words, size=SMALL, color=GREY, va="bottom")
     fig.subplots_adjust(left=0.075, right=0.985, bottom=0.235, top=0.80, wspace=0.1)
     return fig, pd.concat(plotted, ignore_index=True)

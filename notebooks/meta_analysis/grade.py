@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from statsmodels.stats.power import tt_ind_solve_power
 from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
-from meta_analysis.absolute_effects import absolute_effect
 from meta_analysis.report import RATIO_MEASURES, interval, no_effect, number, percent
 
 SERIOUS_WEIGHT = 0.5  # share of the weight from trials at high risk of bias, or with no judgement at all
@@ -167,12 +165,14 @@ def imprecision(measure: str, low: float, high: float, people: float, needed: fl
     if low <= important[0] and high >= important[1]:
         levels, words = -2, "the interval holds an important benefit and an important harm"
     elif holds_null:
-        levels, words = -1, "the interval holds no effect"
+        levels, words = -1, f"{null:g} (no effect) lies inside the interval"
     else:
-        levels, words = (-1 if people < needed else 0), "the interval excludes no effect"
-    size = "no number of people is enough to find a change" if np.isinf(needed) else f"of {number(needed, 0)} needed"
+        levels, words = (-1 if people < needed else 0), f"{null:g} (no effect) lies outside the interval"
+    size = f" of {number(needed, 0)} needed"
+    if np.isinf(needed):
+        size = "; no number of people is enough to find a change from a risk of nothing"
     return Judgement("imprecision", "people analysed", people, needed, levels,
-                     f"{words} ({interval(low, high)}); {number(people, 0)} people {size}")
+                     f"{words} ({interval(low, high)}); {number(people, 0)} people{size}")
 
 
 def missing_results(people_in: float, people_known: float) -> Judgement:
@@ -202,59 +202,3 @@ def judgement_rows(outcome: str, reading: str, judgements: Sequence[Judgement]) 
     """Judgements as rows of a table: outcome, reading, then the fields of `Judgement`, and its name in words."""
     return [{"outcome": outcome, "reading": reading, **asdict(item), "concern": CONCERNS[item.levels]}
             for item in judgements]
-
-
-def absolute_rows(row: Mapping[str, Any], control_risks: Mapping[str, float]) -> pd.DataFrame:
-    """Absolute effects of a ratio at several control risks, with the columns of ``derived/03_absolute.csv`` used here.
-
-    Parameters
-    ----------
-    row : mapping
-        A row of a results table whose measure is RR or OR.
-    control_risks : mapping
-        Name of the level (low, middle, high) -> control risk per person.
-    """
-    found = []
-    for level, risk in control_risks.items():
-        effect = absolute_effect(risk, row["estimate"], row["ci_low"], row["ci_high"], row["measure"])
-        numbers = {name: float(value) for name, value in effect._asdict().items()}
-        found.append({"analysis_id": row["analysis_id"], "control_risk_level": level, "control_risk": risk} | numbers)
-    return pd.DataFrame(found)
-
-
-def difference_rows(row: Mapping[str, Any], control_risk: float) -> pd.DataFrame:
-    """A risk difference as an absolute effect at the control risk it was found at; columns as in `absolute_rows`."""
-    if row["measure"] != "RD":
-        raise ValueError(f"{row['analysis_id']} is no risk difference but {row['measure']}")
-    return pd.DataFrame([{
-        "analysis_id": row["analysis_id"], "control_risk_level": "middle", "control_risk": control_risk,
-        "difference": row["estimate"], "difference_low": row["ci_low"], "difference_high": row["ci_high"],
-    }])
-
-
-def per_thousand(absolute: pd.DataFrame, analysis_id: str) -> dict[str, str]:
-    """Absolute effects of one analysis in words, one for each level of control risk.
-
-    Parameters
-    ----------
-    absolute : DataFrame
-        analysis_id, control_risk_level, control_risk, difference, difference_low, difference_high (per person), as in
-        ``derived/03_absolute.csv``.
-    analysis_id : str
-        The analysis.
-
-    Returns
-    -------
-    dict
-        control_risk_level -> such as "278 more (138 fewer to 861 more) than 139"; empty if the analysis has none.
-    """
-
-    def words(difference: float) -> str:
-        return f"{number(abs(1000 * difference), 0)} {'more' if difference >= 0 else 'fewer'}"
-
-    mine = absolute[absolute["analysis_id"] == analysis_id]
-    return {
-        row["control_risk_level"]: f"{words(row['difference'])} ({words(row['difference_low'])} to "
-        f"{words(row['difference_high'])}) than {number(1000 * row['control_risk'], 0)}"
-        for _, row in mine.iterrows()
-    }

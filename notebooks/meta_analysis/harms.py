@@ -150,8 +150,8 @@ def pooled_rows(trials: pd.DataFrame, name: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Trials in which nobody had the harm count in the differences and are left out of the ratios. Ratios of a pool
-        in which an arm has no event at all are left out.
+        Trials in which nobody had the harm count in the differences and are left out of the ratios. If an arm has no
+        event in any trial, the Mantel-Haenszel ratio is NaN with an interval from 0 to infinity, and its note says so.
     """
     trials = trials.assign(outcome=name, arms="combined", scale_kind="events", instrument="")
     informative = trials[trials["events_active"] + trials["events_control"] > 0]
@@ -160,6 +160,11 @@ def pooled_rows(trials: pd.DataFrame, name: str) -> list[dict[str, Any]]:
     rows = [mantel_haenszel_row(differences, f"{name}.rd_mh", study_set=ids)]
     if informative["events_active"].sum() and informative["events_control"].sum():
         rows.append(mantel_haenszel_row(ratios, f"{name}.rr_mh", study_set=", ".join(informative["trial_id"])))
+    else:
+        open_ended = {"estimate": np.nan, "ci_low": 0.0, "ci_high": np.inf, "note": "an arm has no event: no ratio"}
+        unknown = dict.fromkeys(("se", "p", "pi_low", "pi_high", "tau2", "tau2_low", "tau2_high", "i2", "q", "q_df",
+                                 "q_p"), np.nan)
+        rows.append(rows[0] | unknown | open_ended | {"analysis_id": f"{name}.rr_mh", "measure": "RR"})
     if len(informative):
         rows.append(peto_row(informative, f"{name}.or_peto"))
     rows.append(pooled_row(differences, f"{name}.rd_random", study_set=ids))

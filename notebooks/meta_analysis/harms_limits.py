@@ -169,7 +169,7 @@ def holes(harms: pd.DataFrame, incomplete: pd.DataFrame, guesses: pd.DataFrame) 
         ("serious events counted as events", int((harms["unit"] == "events").sum()), "events are not people"),
         ("two rows under one term", int((harms["conflict_id"] == "duplicate_terms").sum()),
          "the same person can be in both"),
-        ("reactions listed for some arms only", len(incomplete), "not listed is not zero"),
+        ("harms listed for some arms only", len(incomplete), "not listed is not zero"),
         ("guesses of the arm (blinding)", len(guesses),
          f"rounded shares, second-hand, no trial named; {int(guesses['n'].notna().sum())} with a number of people"),
     ]

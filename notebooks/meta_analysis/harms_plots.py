@@ -1,8 +1,8 @@
-"""Figures of harms: reactions by arm with their differences, and benefits beside harms per 100 people."""
+"""Figures of harms: events by arm with their differences, and benefits beside harms per 100 people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from meta_analysis.frame import (
     INDENT,
+    Frame,
     Line,
     check_intervals,
     draw_frame,
@@ -32,17 +33,19 @@ COUNTS = ["events_active", "n_active", "events_control", "n_control"]
 
 
 @style()
-def reaction_plot(ax: Axes, table: pd.DataFrame, *, active: str = "MDMA-AT", control: str = "Control",
-                  notes: Sequence[str] = ()) -> tuple[Axes, pd.DataFrame]:
-    """Draw how many people of each arm had each reaction, and beside it the risk difference (Amit and others 2008).
+def events_plot(ax: Axes, table: pd.DataFrame, *, what: str = "Event", active: str = "MDMA-AT",
+                control: str = "Control", notes: Sequence[str] = ()) -> tuple[Axes, pd.DataFrame]:
+    """Draw how many people of each arm had each event, and beside it the risk difference (Amit and others 2008).
 
     Parameters
     ----------
     ax : Axes
         Its whole area is used; `frame.fit_height(ax)` afterwards gives the figure the height that the rows need.
-    table : DataFrame, one row a reaction
+    table : DataFrame, one row an event
         label, events_active, n_active, events_control, n_control, and estimate, low, high: the risk difference per
         person and its interval. `group` makes blocks; within a block the largest difference stands on top.
+    what : str
+        Header of the labels: what kind of event was counted.
     active, control : str
         Names of the arms.
     notes : sequence of str
@@ -51,7 +54,7 @@ def reaction_plot(ax: Axes, table: pd.DataFrame, *, active: str = "MDMA-AT", con
     Returns
     -------
     ax : Axes
-    plotted : DataFrame, one row a reaction, from the top
+    plotted : DataFrame, one row an event, from the top
         group, label, counts, percent_active, percent_control, and per 100 people estimate, low, high; y in inches,
         drawn_low, drawn_high, arrow_low, arrow_high.
 
@@ -68,42 +71,24 @@ def reaction_plot(ax: Axes, table: pd.DataFrame, *, active: str = "MDMA-AT", con
     marks[["estimate", "low", "high"]] *= 100
     for side in ("active", "control"):
         marks[f"percent_{side}"] = 100 * marks[f"events_{side}"] / marks[f"n_{side}"]
-    lines, line_of = [], []
-    for block in blocks:
-        group = block["group"].iloc[0]
-        if group:
-            lines.append(Line("heading", group, bold=True, rule=bool(lines)))
-        for label in block["label"]:
-            mark = marks[(marks["group"] == group) & (marks["label"] == label)].iloc[0]
-            cells = {side: f"{mark[f'events_{side}']}/{mark[f'n_{side}']}" for side in ("active", "control")}
-            cells["interval"] = interval_text(mark["estimate"], mark["low"], mark["high"], 0)
-            line_of.append(len(lines))
-            lines.append(Line("reaction", label, cells, indent=INDENT if group else 0.0))
+        marks[side] = marks[f"events_{side}"].astype(str) + "/" + marks[f"n_{side}"].astype(str)
     left = {"active": f"{active}\nevents/n", "control": f"{control}\nevents/n"}
     right = {"interval": "Difference per 100\n[95% CI]"}
-    frame = lay_out(lines, left, right, width=width_of(ax), notes=[typographic(note) for note in notes])
-    whole = draw_frame(ax, frame, lines, {**left, **right}, "Reaction")
-    whole.axis("off")
+    frame = _frame(ax, marks, left, right, what, notes)
+    marks = marks.drop(columns=["active", "control"])
     middle = frame.panel[0] + 0.45 * (frame.panel[1] - frame.panel[0])
     shares = _panel(ax, frame, frame.panel[0], middle - GAP_BETWEEN_PANELS / 2)
     ends = marks[["percent_active", "percent_control"]].to_numpy()
     _scale(shares, (0.0, max(5.0, 1.06 * ends.max())), "People with it, percent", ax, frame)
-    differences = _panel(ax, frame, middle + GAP_BETWEEN_PANELS / 2, frame.panel[1])
-    reach = marks[["low", "high"]].to_numpy()
-    _scale(differences, _padded(reach.min(), reach.max()), "Difference per 100 people", ax, frame,
-           sides=(f"Fewer with {active}", f"More with {active}"))
-    differences.axvline(0, color=INK, lw=0.8, zorder=1)
-    marks["y"] = [frame.centres[place] for place in line_of]
-    drawn = []
     for _, mark in marks.iterrows():
         shares.plot([mark["percent_control"], mark["percent_active"]], [mark["y"]] * 2, color=GREY, lw=0.7, zorder=2)
         for side, marker, face in (("control", "^", "white"), ("active", "o", BLUE)):
             shares.plot([mark[f"percent_{side}"]], [mark["y"]], marker=marker, ms=MARK, mfc=face, mec=INK, mew=0.7,
                         clip_on=False, zorder=4)
-        drawn.append(draw_interval(differences, mark["y"], mark["low"], mark["high"]))
-        differences.plot([mark["estimate"]], [mark["y"]], marker="s", ms=MARK - 1, mfc=INK, mec=INK, zorder=5)
     _key(ax, frame, active, control)
-    return ax, marks.join(pd.DataFrame(drawn))
+    place = middle + GAP_BETWEEN_PANELS / 2, frame.panel[1]
+    square = {"marker": "s", "ms": MARK - 1, "mfc": INK}
+    return ax, _differences(ax, frame, place, marks, "Difference per 100 people", active, [square] * len(marks))
 
 
 @style()
@@ -132,33 +117,15 @@ def per_100_plot(ax: Axes, table: pd.DataFrame, *, active: str = "MDMA-AT",
     Raises
     ------
     ValueError
-        As `reaction_plot`.
+        As `events_plot`.
     """
     check_intervals(table, "RD", ["group", "good", "source"])
     marks = pd.concat([block for _, block in table.groupby("group", sort=False)], ignore_index=True)
-    lines, line_of = [], []
-    for group, block in marks.groupby("group", sort=False):
-        lines.append(Line("heading", group, bold=True, rule=bool(lines)))
-        for _, mark in block.iterrows():
-            text = interval_text(mark["estimate"], mark["low"], mark["high"], 0)
-            cells = {"interval": text, "source": mark["source"]}
-            line_of.append(len(lines))
-            lines.append(Line("outcome", mark["label"], cells, indent=INDENT))
     right = {"interval": "More per 100\n[95% CI]", "source": "Trials,\npeople"}
-    frame = lay_out(lines, {}, right, width=width_of(ax), notes=[typographic(note) for note in notes])
-    draw_frame(ax, frame, lines, right, "Outcome").axis("off")
-    panel = _panel(ax, frame, *frame.panel)
-    reach = marks[["low", "high"]].to_numpy()
-    _scale(panel, _padded(reach.min(), reach.max()), "More people per 100", ax, frame,
-           sides=(f"Fewer with {active}", f"More with {active}"))
-    panel.axvline(0, color=INK, lw=0.8, zorder=1)
-    marks["y"] = [frame.centres[place] for place in line_of]
-    drawn = []
-    for _, mark in marks.iterrows():
-        drawn.append(draw_interval(panel, mark["y"], mark["low"], mark["high"]))
-        shape = {"marker": "o", "mfc": BLUE} if mark["good"] else {"marker": "s", "mfc": "white"}
-        panel.plot([mark["estimate"]], [mark["y"]], ms=MARK, mec=INK, mew=0.8, ls="none", zorder=5, **shape)
-    return ax, marks.join(pd.DataFrame(drawn))
+    frame = _frame(ax, marks, {}, right, "Outcome", notes)
+    shapes = [{"marker": "o", "ms": MARK, "mfc": BLUE} if good else {"marker": "s", "ms": MARK, "mfc": "white"}
+              for good in marks["good"]]
+    return ax, _differences(ax, frame, frame.panel, marks, "More people per 100", active, shapes)
 
 
 def _figure(draw: Any, table: pd.DataFrame, width: float, options: dict[str, Any]) -> tuple[Figure, pd.DataFrame]:
@@ -173,9 +140,9 @@ def _figure(draw: Any, table: pd.DataFrame, width: float, options: dict[str, Any
     return fig, plotted
 
 
-def reaction_figure(table: pd.DataFrame, *, width: float = WIDTH, **options: Any) -> tuple[Figure, pd.DataFrame]:
-    """A figure of its own, as high as its rows need, for `reaction_plot`."""
-    return _figure(reaction_plot, table, width, options)
+def events_figure(table: pd.DataFrame, *, width: float = WIDTH, **options: Any) -> tuple[Figure, pd.DataFrame]:
+    """A figure of its own, as high as its rows need, for `events_plot`."""
+    return _figure(events_plot, table, width, options)
 
 
 def per_100_figure(table: pd.DataFrame, *, width: float = WIDTH, **options: Any) -> tuple[Figure, pd.DataFrame]:
@@ -183,46 +150,68 @@ def per_100_figure(table: pd.DataFrame, *, width: float = WIDTH, **options: Any)
     return _figure(per_100_plot, table, width, options)
 
 
-def reaction_alt_text(plotted: pd.DataFrame, *, subject: str, active: str = "MDMA-AT", control: str = "control") -> str:
-    """The reaction plot in words and numbers, from the table that `reaction_plot` gave back."""
-    sentences = [f"Dot plot of {subject}: people with each reaction by arm, and the difference per 100 people with its "
-                 "95% interval, the largest difference on top."]
-    group = ""
-    for _, mark in plotted.iterrows():
-        if mark["group"] != group:
-            group = mark["group"]
-            sentences.append(f"{group}:")
-        sentences.append(
-            f"{mark['label']}: {mark['events_active']} of {mark['n_active']} with {active}, {mark['events_control']} "
-            f"of {mark['n_control']} with {control}, difference {number(mark['estimate'], 0)} "
-            f"({interval(mark['low'], mark['high'], 0)}).")
-    return " ".join(sentences)
+def events_alt_text(plotted: pd.DataFrame, *, subject: str, active: str = "MDMA-AT", control: str = "control") -> str:
+    """The plot of events by arm in words and numbers, from the table that `events_plot` gave back."""
+    return _alt_text(
+        plotted, f"Dot plot of {subject}: people with each of them by arm, and the difference per 100 people with its "
+        "95% interval, the largest difference on top.",
+        lambda mark: f"{mark['events_active']} of {mark['n_active']} with {active}, {mark['events_control']} of "
+                     f"{mark['n_control']} with {control}, difference ")
 
 
 def per_100_alt_text(plotted: pd.DataFrame, *, active: str = "MDMA-AT") -> str:
     """The display per 100 people in words and numbers, from the table that `per_100_plot` gave back."""
-    sentences = [f"How many more of 100 people have each outcome with {active}, with 95% intervals."]
-    group = ""
-    for _, mark in plotted.iterrows():
-        if mark["group"] != group:
-            group = mark["group"]
-            sentences.append(f"{group}:")
-        ends = interval(mark["low"], mark["high"], 0)
-        sentences.append(f"{mark['label']}: {number(mark['estimate'], 0)} ({ends}).")
+    return _alt_text(plotted, f"How many more of 100 people have each outcome with {active}, with 95% intervals.")
+
+
+def _alt_text(plotted: pd.DataFrame, beginning: str, counts: Callable[[pd.Series], str] = lambda mark: "") -> str:
+    """One sentence a row, with its group named before the first of it."""
+    sentences = [beginning]
+    for group, block in plotted.groupby("group", sort=False):
+        sentences += [f"{group}:"] if group else []
+        sentences += [f"{mark['label']}: {counts(mark)}{number(mark['estimate'], 0)} "
+                      f"({interval(mark['low'], mark['high'], 0)})." for _, mark in block.iterrows()]
     return " ".join(sentences)
 
 
-def _padded(low: float, high: float) -> tuple[float, float]:
-    low, high = min(low, 0.0), max(high, 0.0)
+def _frame(ax: Axes, marks: pd.DataFrame, left: dict[str, str], right: dict[str, str], what: str,
+           notes: Sequence[str]) -> Frame:
+    """Write a heading a group and a line a row of `marks`, which gets the height of each line as its column y."""
+    lines, places = [], []
+    for group, block in marks.groupby("group", sort=False):
+        if group:
+            lines.append(Line("heading", group, bold=True, rule=bool(lines)))
+        for _, mark in block.iterrows():
+            cells = {name: mark[name] for name in (*left, *right) if name != "interval"}
+            cells["interval"] = interval_text(mark["estimate"], mark["low"], mark["high"], 0)
+            places.append(len(lines))
+            lines.append(Line("row", mark["label"], cells, indent=INDENT if group else 0.0))
+    frame = lay_out(lines, left, right, width=width_of(ax), notes=[typographic(note) for note in notes])
+    draw_frame(ax, frame, lines, {**left, **right}, what).axis("off")
+    marks["y"] = [frame.centres[place] for place in places]
+    return frame
+
+
+def _differences(ax: Axes, frame: Frame, place: tuple[float, float], marks: pd.DataFrame, label: str, active: str,
+                 shapes: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Draw differences with their intervals around zero, and return `marks` with the ends as drawn."""
+    panel = _panel(ax, frame, *place)
+    low, high = min(marks["low"].min(), 0.0), max(marks["high"].max(), 0.0)
     pad = 0.04 * (high - low or 1.0)
-    return low - pad, high + pad
+    _scale(panel, (low - pad, high + pad), label, ax, frame, sides=(f"Fewer with {active}", f"More with {active}"))
+    panel.axvline(0, color=INK, lw=0.8, zorder=1)
+    drawn = []
+    for (_, mark), shape in zip(marks.iterrows(), shapes):
+        drawn.append(draw_interval(panel, mark["y"], mark["low"], mark["high"]))
+        panel.plot([mark["estimate"]], [mark["y"]], mec=INK, mew=0.8, ls="none", zorder=5, **shape)
+    return marks.join(pd.DataFrame(drawn))
 
 
-def _panel(ax: Axes, frame: Any, left: float, right: float) -> Axes:
+def _panel(ax: Axes, frame: Frame, left: float, right: float) -> Axes:
     return ax.inset_axes([left, frame.floor, right - left, frame.rule_y - frame.floor], transform=ax.transData)
 
 
-def _scale(panel: Axes, limits: tuple[float, float], label: str, ax: Axes, frame: Any,
+def _scale(panel: Axes, limits: tuple[float, float], label: str, ax: Axes, frame: Frame,
            sides: Sequence[str] = ()) -> None:
     """Axis with ticks and its name below; what each side of no difference means stands under the name."""
     panel.set(xlim=limits, ylim=(frame.floor, frame.rule_y))
@@ -246,7 +235,7 @@ def _scale(panel: Axes, limits: tuple[float, float], label: str, ax: Axes, frame
             ax.text(x, frame.floor - 0.4, text, size=SMALL, ha=align, va="center")
 
 
-def _key(ax: Axes, frame: Any, active: str, control: str) -> None:
+def _key(ax: Axes, frame: Frame, active: str, control: str) -> None:
     """What the two marks of the left panel stand for, among the headers above it."""
     left = frame.panel[0] + MARK / 72
     y = frame.header_y + 0.07

@@ -12,12 +12,17 @@ from meta_analysis.lights import DOMAINS, LIGHTS, check_judgements
 ORDER = ("Low", "Some concerns", "No information", "High")
 
 # What reviewers printed about a set of trials in words, read as lights: which judgement holds for most of the trials.
-# Domains that the words do not name are "No information". This reading is ours.
+# Domains of which the words do not say what holds for most are "No information". This reading is ours.
 READINGS = {
     "5 low, 1 some concerns (Mithoefer 2011)": {"overall": "Low"},
-    "high risk in outcome measurement for most; some concerns for deviations": {"D2": "Some concerns", "D4": "High"},
+    "high risk in outcome measurement for most; some concerns for deviations": {"D4": "High"},
     "83.3% of its 30 RCTs high risk (RoB 2)": {"overall": "High"},
     "majority of RCTs high risk": {"overall": "High"},
+}
+# What the same words tell of a number of trials that they do not give: no light of "most" can show it.
+HINTS = {
+    "high risk in outcome measurement for most; some concerns for deviations":
+        "D2 some concerns, in how many trials is not said",
 }
 
 
@@ -86,6 +91,24 @@ def most_common(judgements: pd.DataFrame) -> pd.Series:
     """For each domain the judgement that more than half of the trials have; "No information" where none has."""
     shares = weight_shares(judgements)
     return shares.idxmax(axis=1).where(shares.max(axis=1) > 0.5, "No information")
+
+
+def known_of_most(words: pd.Series) -> pd.DataFrame:
+    """What reviewers' words tell, and do not tell, of most of their trials; `words` and errors as `reviewers_matrix`.
+
+    Returns
+    -------
+    DataFrame
+        reviewer, known_of_most (domain and judgement), known_besides (from `HINTS`), not_known (domains).
+    """
+    rows = []
+    for reviewer, lights in reviewers_matrix(words).iterrows():
+        known = lights[lights != "No information"]
+        rows.append({"reviewer": reviewer,
+                     "known_of_most": ", ".join(f"{domain} {judgement.lower()}" for domain, judgement in known.items()),
+                     "known_besides": HINTS.get(words[reviewer], ""),
+                     "not_known": ", ".join(domain for domain in lights.index if domain not in known.index)})
+    return pd.DataFrame(rows)
 
 
 def reviewers_matrix(words: pd.Series) -> pd.DataFrame:

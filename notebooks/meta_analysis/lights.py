@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -62,7 +62,7 @@ def check_judgements(judgements: pd.DataFrame, trials: pd.Index) -> pd.DataFrame
 @style()
 def rob_lights(ax: Axes, judgements: pd.DataFrame, *, beside: Axes | None = None,
                rows: Mapping[str, float] | pd.Series | None = None,
-               order: list[str] | None = None) -> tuple[Axes, pd.DataFrame]:
+               order: list[str] | None = None, notes: Sequence[str] = ()) -> tuple[Axes, pd.DataFrame]:
     """Draw risk-of-bias lights on an axis.
 
     Parameters
@@ -76,6 +76,8 @@ def rob_lights(ax: Axes, judgements: pd.DataFrame, *, beside: Axes | None = None
         each trial in it. No trial labels are written then. `forest.forest_figure` does this.
     order : list of str, optional
         Order of the trials from the top, if `rows` is not given; as in `judgements` by default.
+    notes : sequence of str
+        Paragraphs below the key of the domains, if the lights stand alone.
 
     Returns
     -------
@@ -91,7 +93,7 @@ def rob_lights(ax: Axes, judgements: pd.DataFrame, *, beside: Axes | None = None
     trials = pd.Index(rows.keys() if rows is not None else (order or judgements.index))
     judgements = check_judgements(judgements, trials)
     if beside is None:
-        height = figure_height(judgements, width_of(ax))
+        height = figure_height(judgements, width_of(ax), notes)
         ax.set(xlim=(0, width_of(ax)), ylim=(0, height))
         head = height - 0.22
         left = MARGIN + max(text_width(trial) for trial in trials)
@@ -99,8 +101,7 @@ def rob_lights(ax: Axes, judgements: pd.DataFrame, *, beside: Axes | None = None
         floor = min(rows.values()) - LINE / 2 - 0.04
         for trial, y in rows.items():
             ax.text(MARGIN, y - OPTICAL * TEXT, trial, size=TEXT, va="center")
-        notes = wrap(domain_key(judgements), width_of(ax) - 2 * MARGIN, SMALL).split("\n")
-        for place, note in enumerate(reversed(notes)):
+        for place, note in enumerate(reversed(_note_lines(judgements, width_of(ax), notes))):
             ax.text(MARGIN, 0.04 + NOTE_LINE * (place + 0.5), note, size=SMALL, color=GREY, va="center")
     else:
         ax.set_xlim(0, width_of(ax))
@@ -126,12 +127,12 @@ def rob_lights(ax: Axes, judgements: pd.DataFrame, *, beside: Axes | None = None
 
 
 @style()
-def rob_figure(judgements: pd.DataFrame, *, order: list[str] | None = None,
+def rob_figure(judgements: pd.DataFrame, *, order: list[str] | None = None, notes: Sequence[str] = (),
                width: float = 0.55 * WIDTH) -> tuple[Figure, pd.DataFrame]:
     """A figure of risk-of-bias lights alone, as high as its rows need. Arguments and table as for `rob_lights`."""
-    fig = plt.figure(figsize=(width, figure_height(judgements, width)))
+    fig = plt.figure(figsize=(width, figure_height(judgements, width, notes)))
     try:
-        _, shown = rob_lights(fig.add_axes((0, 0, 1, 1)), judgements, order=order)
+        _, shown = rob_lights(fig.add_axes((0, 0, 1, 1)), judgements, order=order, notes=notes)
     except ValueError:
         plt.close(fig)
         raise
@@ -170,10 +171,15 @@ def legend_height(judgements: pd.DataFrame) -> float:
     return LEGEND_LINE * len(_present(judgements)) + 0.04
 
 
-def figure_height(judgements: pd.DataFrame, width: float) -> float:
+def figure_height(judgements: pd.DataFrame, width: float, notes: Sequence[str] = ()) -> float:
     """Inches that the lights need when they stand alone in a figure of this width."""
-    notes = wrap(domain_key(judgements), width - 2 * MARGIN, SMALL).count("\n") + 1
-    return 0.22 + 0.04 + LINE * len(judgements) + 0.04 + LEGEND_LINE + 0.06 + NOTE_LINE * notes + 0.04
+    below = NOTE_LINE * len(_note_lines(judgements, width, notes))
+    return 0.22 + 0.04 + LINE * len(judgements) + 0.04 + LEGEND_LINE + 0.06 + below + 0.04
+
+
+def _note_lines(judgements: pd.DataFrame, width: float, notes: Sequence[str]) -> list[str]:
+    return [line for note in (domain_key(judgements), *notes)
+            for line in wrap(note, width - 2 * MARGIN, SMALL).split("\n")]
 
 
 def _header(domain: str) -> str:

@@ -110,7 +110,10 @@ def judge(row: Mapping[str, Any], trials: pd.DataFrame, lights: pd.DataFrame, fa
         "No information".
     facts : Facts
     """
-    weights = pool(trials["yi"], trials["vi"], **_model(row)).weights if len(trials) > 1 else np.ones(1)
+    if (known := trials["yi"].notna()).any():  # a trial without any event has no ratio, and no say in one
+        trials = trials[known]
+    pooled = len(trials) > 1 and known.any()
+    weights = pool(trials["yi"], trials["vi"], **_model(row)).weights if pooled else np.ones(len(trials))
     overall = lights[["overall"]].reindex(trials["report"], fill_value="No information")
     shares = weight_shares(overall, weights).loc["overall"].to_dict()
     people = float(row["n_active"] + row["n_control"])
@@ -157,10 +160,41 @@ def assess(
     return rows, certainties
 
 
+def domain_cells(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The judgements of one outcome as cells of its row in the summary of findings.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From `assess`.
+
+    Returns
+    -------
+    dict
+        Domain -> concern, levels lost and the reason with its numbers, such as "serious (-1): I2 60%". Risk of bias has
+        a cell for each reading ("risk of bias, Sypres"); the other domains are the same in all of them.
+    """
+    cells = {}
+    for row in rows:
+        of_reading = row["domain"] == "risk of bias"
+        name = f"{row['domain']}, {row['reading']}" if of_reading else row["domain"]
+        lost = f" ({row['levels']})" if row["levels"] else ""
+        cells[name] = f"{row['concern']}{lost}: {row['reason']}"
+    return cells
+
+
 def summary_row(
-    label: str, row: Mapping[str, Any], absolute: Mapping[str, str], certainties: Mapping[str, str]
+    label: str,
+    row: Mapping[str, Any],
+    *,
+    measured_as: str,
+    domains: list[dict[str, Any]],
+    certainties: Mapping[str, str],
+    levels: Mapping[str, str] | None = None,
+    points: str = "",
+    basis: str,
 ) -> dict[str, Any]:
-    """One outcome as a row of the summary of findings.
+    """One outcome as a row of the summary of findings; every outcome has the same columns.
 
     Parameters
     ----------
@@ -168,15 +202,18 @@ def summary_row(
         The outcome in words.
     row : mapping
         Its row of a results table.
-    absolute : mapping
-        Level of control risk (low, middle, high) -> absolute effect in words, from `grade.per_thousand`.
-    certainties : mapping
-        Reading of the risk of bias -> certainty.
+    measured_as : str
+        The instruments of a score, or how an event was counted.
+    domains, certainties
+        From `assess`.
+    levels, points, basis
+        Its absolute effect in words, and what that rests on: `absolute_rows.event_effect` or `scale_effect`.
     """
     relative = f"{row['measure']} {estimate_with_interval(row)}"
-    levels = {f"per 1000, {level} control risk": absolute.get(level, "") for level in ("low", "middle", "high")}
-    return {"outcome": label, "analysis_id": row["analysis_id"], "trials": int(row["k"]),
-            "people": int(row["n_active"] + row["n_control"]), "effect": relative, **levels,
+    per_1000 = {f"per 1000, {level} control risk": (levels or {}).get(level, "") for level in ("low", "middle", "high")}
+    return {"outcome": label, "analysis_id": row["analysis_id"], "measured as": measured_as, "trials": int(row["k"]),
+            "people": int(row["n_active"] + row["n_control"]), "effect": relative, **per_1000, "points": points,
+            "basis of the absolute effect": basis, **domain_cells(domains),
             **{f"certainty, {reading}": text for reading, text in certainties.items()}}
 
 
