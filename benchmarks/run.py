@@ -55,7 +55,7 @@ def processor() -> str:
 def write_studies(path: Path) -> None:
     """Write the trials of the jobs, with all their digits, as columns set, yi, vi."""
     reference = json.loads((ROOT / "data" / "reference" / "metafor.json").read_text(encoding="utf-8"))
-    bcg = reference["datasets"]["bcg"]
+    bcg = reference["pooling"]["datasets"]["bcg"]
     rows = [("bcg", repr(y), repr(v)) for y, v in zip(bcg["yi"], bcg["vi"])]
     with open(ROOT / "data" / "derived" / "02_effects.csv", encoding="utf-8", newline="") as file:
         rows += [("severity", row["yi"], row["vi"]) for row in csv.DictReader(file)

@@ -1,16 +1,13 @@
-"""metafor's diagnostics, as the tests use them (made by data/reference/diagnostics.R)."""
+"""metafor's diagnostics, as the tests use them (made by data/reference/make_reference.R)."""
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# Closed formulas differ between programs by rounding only: some hundred operations on doubles, with cancellation.
-CLOSED_FORM = 1e-10
+from tests.reference import CLOSED_FORM, stored
+
 # metafor's iterations stop when tau2 moves by less than their threshold (1e-15 to 1e-12 of the variance of the effects)
 # and converge linearly, so that its last digits are not exact: 2e-10 was seen, in thousands of refits of six studies.
 ITERATIVE = 1e-7
@@ -22,11 +19,9 @@ CI_METHODS = {"z": "Wald", "t": "t", "knha": "HK", "adhoc": "mHK"}
 ITERATED = ("REML", "ML", "PM", "EB")
 
 
-@cache
 def diagnostics() -> dict:
-    """The whole of data/reference/metafor_diagnostics.json."""
-    path = Path(__file__).parents[1] / "data" / "reference" / "metafor_diagnostics.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The block on diagnostics of metafor.json."""
+    return stored("metafor.json")["diagnostics"]
 
 
 def datasets() -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+FOLDER = Path(__file__).parents[1] / "data" / "reference"
 # Closed formulas differ between programs by rounding only: some hundred operations on doubles, with cancellation.
 CLOSED_FORM = 1e-10
 # metafor's iterations stop when tau2 moves by less than their threshold (1e-15 to 1e-12, stored with each fit) and
@@ -18,10 +19,14 @@ NEAR_ZERO = 1e-12
 
 
 @cache
+def stored(file: str) -> dict:
+    """The whole of a file of data/reference."""
+    return json.loads((FOLDER / file).read_text(encoding="utf-8"))
+
+
 def metafor() -> dict:
-    """The whole of data/reference/metafor.json."""
-    path = Path(__file__).parents[1] / "data" / "reference" / "metafor.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The block on pooling and effect sizes of metafor.json."""
+    return stored("metafor.json")["pooling"]
 
 
 @cache

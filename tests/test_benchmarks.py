@@ -74,7 +74,7 @@ def test_studies_are_written_with_all_digits(tmp_path):
     for name, (_, pools) in tables.LABELS.items():  # the label says how many pools there are
         assert max(map(len, results[name]["answers"].values())) == pools
     reference = run.json.loads((ROOT / "data" / "reference" / "metafor.json").read_text(encoding="utf-8"))
-    bcg = reference["datasets"]["bcg"]
+    bcg = reference["pooling"]["datasets"]["bcg"]
     assert results["single"]["answers"]["estimate"] == [pool(bcg["yi"], bcg["vi"]).estimate]
 
 

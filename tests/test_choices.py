@@ -6,7 +6,8 @@ from specification_families import family
 
 from meta_analysis import choices_events, choices_severity
 from meta_analysis.choices_severity import Arm, combine_groups
-from meta_analysis.effect_sizes import hedges_correction, risk_ratio
+from meta_analysis.event_effects import risk_ratio
+from meta_analysis.mean_differences import hedges_correction
 from meta_analysis.pooling import pool
 from meta_analysis.specification import parse, run_specification, trial_of, vary
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
-from meta_analysis import multilevel
 from meta_analysis.cluster_robust import cluster_robust, robust_multilevel
+from meta_analysis.multilevel_likelihood import level_matrices
 from tests.test_multilevel import MODELS, fitted, problem
 
 # Same working covariance handed to both programs: matrices up to 100 x 100, inverted and rooted.
@@ -17,7 +17,7 @@ SEARCH = 1e-6
 def at_reference_sigma2(name):
     """Data of a reference model with the working covariance at metafor's own sigma2."""
     effects, v, clusters, design, model = problem(name)
-    levels = multilevel._levels(np.unique(clusters, return_inverse=True)[1])
+    levels = level_matrices(np.unique(clusters, return_inverse=True)[1])
     return (effects, design, clusters, v + np.tensordot(model["sigma2"], levels, axes=1)), model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meta_analysis import effect_sizes
+from meta_analysis import event_effects, groups
 from meta_analysis.comparisons import (
     HIGHER_IS_BETTER,
     continuous_arms,
@@ -73,7 +73,7 @@ def test_active_arms_are_combined_and_the_control_is_counted_once(table):
     rows = continuous_comparisons(table, "ptsd_severity")
     assert rows["trial_id"].tolist() == ["B", "A"]  # the table's order; C has no control
     b = rows.iloc[0]
-    merged = effect_sizes.combine_groups([10, 5], [40, 30], [8, 6])
+    merged = groups.combine_groups([10, 5], [40, 30], [8, 6])
     assert (b["n_active"], b["n_control"]) == (15, 8)
     np.testing.assert_allclose([b["mean_active"], b["sd_active"]], [merged.mean, merged.sd])
     assert b["active_arms"] == "B:125mg + B:75mg"
@@ -118,7 +118,7 @@ def test_scores_on_which_higher_is_better_change_sign(table, measure):
 
 
 @pytest.mark.parametrize(("measure", "function"), [
-    ("RR", effect_sizes.risk_ratio), ("OR", effect_sizes.odds_ratio), ("RD", effect_sizes.risk_difference)
+    ("RR", event_effects.risk_ratio), ("OR", event_effects.odds_ratio), ("RD", event_effects.risk_difference)
 ])
 def test_event_effects_are_those_of_effect_sizes(table, measure, function):
     rows = with_effects(event_comparisons(table, "ptsd_severity"), measure, zero_cells="only_zero")

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 from statsmodels.stats.meta_analysis import effectsize_2proportions, effectsize_smd
 
-from meta_analysis.effect_sizes import (
-    absolute_effect,
-    combine_groups,
+from meta_analysis.absolute_effects import absolute_effect, number_needed_to_treat
+from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
+from meta_analysis.groups import combine_groups, implied_correlation, sd_of_change
+from meta_analysis.mean_differences import (
+    cohen_d,
+    glass_delta,
     hedges_correction,
-    implied_correlation,
     mean_difference,
-    number_needed_to_treat,
-    odds_ratio,
-    risk_difference,
-    risk_ratio,
-    sd_of_change,
     standardised_mean_difference,
 )
 from tests.reference import CLOSED_FORM, NEAR_ZERO, metafor
@@ -24,6 +21,7 @@ from tests.reference import CLOSED_FORM, NEAR_ZERO, metafor
 REFERENCE = metafor()["effect_sizes"]
 COUNTS = tuple(np.array(REFERENCE["counts"][name], dtype=float) for name in ("ai", "n1i", "ci", "n2i"))
 MEANS = tuple(np.array(REFERENCE["means"][name], dtype=float) for name in ("m1i", "sd1i", "n1i", "m2i", "sd2i", "n2i"))
+TWO_ARMS = (1.0, 2.0, 10, 3.0, 3.0, 8)
 MEASURES = {"RR": risk_ratio, "OR": odds_ratio, "RD": risk_difference}
 STATSMODELS = {"RR": "risk-ratio", "OR": "odds-ratio", "RD": "diff"}
 # Tables without any zero cell, for programs that cannot do zeros.
@@ -85,6 +83,28 @@ def test_a_lower_mean_or_fewer_events_in_the_active_arm_is_negative():
     assert standardised_mean_difference(40, 10, 20, 60, 10, 20).estimate < 0
     assert mean_difference(40, 10, 20, 60, 10, 20).estimate == -20
     assert all(f(2, 20, 9, 20).estimate < 0 for f in MEASURES.values())
+
+
+def test_glass_delta_is_metafors_smd1():
+    """escalc("SMD1", m1i=1, sd1i=2, n1i=10, m2i=3, sd2i=3, n2i=8) gives -0.5921 and 0.2469."""
+    delta = glass_delta(*TWO_ARMS)
+    np.testing.assert_allclose([delta.estimate, delta.variance], [-0.5921, 0.2469], atol=5e-5)
+    wider = glass_delta(1.0, 20.0, 10, 3.0, 3.0, 8)
+    assert wider.estimate == delta.estimate  # the active arm's spread plays no part
+
+
+def test_cohen_d_is_g_without_its_correction():
+    d = cohen_d(*TWO_ARMS)
+    g = standardised_mean_difference(*TWO_ARMS, correction="approximate", variance="uncorrected_d")
+    pooled = np.sqrt((9 * 4 + 7 * 9) / 16)
+    np.testing.assert_allclose(d.estimate, -2 / pooled, rtol=1e-12)
+    np.testing.assert_allclose(d.estimate * hedges_correction(16, "approximate"), g.estimate, rtol=1e-12)
+    np.testing.assert_allclose(d.variance, 18 / 80 + d.estimate**2 / 36, rtol=1e-12)
+
+
+def test_glass_delta_takes_arrays():
+    both = glass_delta([1.0, 1.0], 2.0, [10, 20], 3.0, 3.0, 8)
+    assert both.estimate.shape == both.variance.shape == (2,) and both.variance[0] > both.variance[1]
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -239,6 +259,7 @@ def test_absolute_effect_of_a_risk_difference_stays_among_the_risks():
         (lambda: mean_difference(1, 1, [9, 1], 1, 1, 9), "study 1: active arm: at least 2 participants needed; got 1"),
         (lambda: standardised_mean_difference(1, 1, 9, 1, 1, 9, variance="x"), "unknown variance 'x'; use one of .*"),
         (lambda: standardised_mean_difference(1, 1, 9, 1, 1, 9, correction="x"), "unknown correction 'x'; use .*"),
+        (lambda: glass_delta(1.0, 2.0, 10, 3.0, 0.0, 8), "control arm: the standard deviation must .*; got 0"),
         (lambda: hedges_correction(1), "the degrees of freedom must be at least 2; got 1"),
         (lambda: combine_groups([5, 5], [1, np.nan], [1, 1]), "study 1: the mean must be finite; got nan"),
         (lambda: sd_of_change(1, 1, 1.2), "a correlation must lie between -1 and 1; got 1.2"),

@@ -22,7 +22,7 @@ SIZES = {
     "bangertdrowns2004": 48,
     "bcg": 13,
     "bcg_three": 3,
-    "bcg_two": 2,
+    "bcg_first_two": 2,
     "cohen1981": 20,
     "hackshaw1998": 37,
     "hart1999": 6,

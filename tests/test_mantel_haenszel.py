@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from meta_analysis.effect_sizes import odds_ratio, risk_difference, risk_ratio
+from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
 from meta_analysis.mantel_haenszel import mantel_haenszel, peto
 from meta_analysis.pooling import Pool, pool
 from tests.reference import CLOSED_FORM, NEAR_ZERO, metafor, tables

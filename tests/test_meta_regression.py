@@ -10,8 +10,9 @@ import pytest
 import statsmodels.api as sm
 
 from meta_analysis import regression_tau2, tau2
-from meta_analysis.meta_regression import check_design, fit, meta_regression
+from meta_analysis.meta_regression import fit, meta_regression
 from meta_analysis.pooling import CI_METHODS, pool
+from meta_analysis.regression_design import check_design
 from meta_analysis.tau2 import METHODS
 from tests.diagnostics_reference import CI_METHODS as TESTS
 from tests.diagnostics_reference import assert_agrees, diagnostics

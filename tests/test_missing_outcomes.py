@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meta_analysis import missing_outcomes
-from meta_analysis.effect_sizes import risk_ratio
+from meta_analysis.event_effects import risk_ratio
 
 COUNTS = {"events_active": [37.0, 45.0], "n_active": [42.0, 52.0], "missing_active": [4.0, 1.0],
           "events_control": [23.0, 29.0], "n_control": [37.0, 42.0], "missing_control": [7.0, 9.0]}

@@ -1,16 +1,15 @@
-"""Three-level model and sampling covariances: metafor's rma.mv, pooling of one level, first principles, bad input."""
+"""Three-level model: metafor's rma.mv, pooling of one level, first principles, bad input."""
 
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import linalg, stats
+from scipy import stats
 
 from meta_analysis import multilevel, pooling
 from meta_analysis import sampling_covariance as sampling
-from meta_analysis.effect_sizes import risk_ratio, standardised_mean_difference
+from meta_analysis.multilevel_likelihood import generalised_least_squares, level_matrices, restricted_likelihood
+from tests.reference import stored
 
 # metafor's numerical search for sigma2 stops a little short of the maximum: the best of its optimisers is 1e-8 away.
 SEARCH = 1e-7
@@ -18,11 +17,9 @@ SEARCH = 1e-7
 ROUNDING = 1e-10
 
 
-@cache
 def reference() -> dict:
-    """data/reference/metafor_multilevel.json, made by data/reference/multilevel.R."""
-    path = Path(__file__).parents[1] / "data" / "reference" / "metafor_multilevel.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The block on multilevel models of metafor.json."""
+    return stored("metafor.json")["multilevel"]
 
 
 def problem(name):
@@ -85,12 +82,12 @@ def test_likelihood_and_estimates_at_given_sigma2_are_those_of_metafor(name):
     """No search involved: the formulas alone."""
     effects, v, clusters, design, model = problem(name)
     held = model["held"]
-    levels = multilevel._levels(np.unique(clusters, return_inverse=True)[1])
+    levels = level_matrices(np.unique(clusters, return_inverse=True)[1])
     sigma2 = np.array(held["sigma2"])
-    assert multilevel._restricted_likelihood(sigma2, effects, design, v, levels)[0] == pytest.approx(
+    assert restricted_likelihood(sigma2, effects, design, v, levels)[0] == pytest.approx(
         held["log_likelihood"], abs=ROUNDING
     )
-    beta, covariance, _ = multilevel._generalised_least_squares(effects, design, v + np.tensordot(sigma2, levels, 1))
+    beta, covariance, _ = generalised_least_squares(effects, design, v + np.tensordot(sigma2, levels, 1))
     assert beta == pytest.approx(held["beta"], abs=ROUNDING)
     assert covariance == pytest.approx(np.reshape(held["vb"], covariance.shape), abs=ROUNDING)
 
@@ -129,11 +126,11 @@ def test_profile_interval_of_a_component_at_zero_begins_there():
 
 def test_gradient_and_hessian_are_the_derivatives_of_the_likelihood():
     effects, v, clusters, design, _ = problem("assink2016 moderators rho 0.6")
-    levels = multilevel._levels(np.unique(clusters, return_inverse=True)[1])
+    levels = level_matrices(np.unique(clusters, return_inverse=True)[1])
     at, step = np.array([0.1, 0.05]), 1e-5
-    value, gradient, hessian = multilevel._restricted_likelihood(at, effects, design, v, levels)
+    value, gradient, hessian = restricted_likelihood(at, effects, design, v, levels)
     for j, move in enumerate(step * np.eye(2)):
-        up, down = (multilevel._restricted_likelihood(at + sign * move, effects, design, v, levels) for sign in (1, -1))
+        up, down = (restricted_likelihood(at + sign * move, effects, design, v, levels) for sign in (1, -1))
         # Central differences: the error is of the order of step^2 times a third derivative of some 1e5.
         assert gradient[j] == pytest.approx((up[0] - down[0]) / (2 * step), rel=1e-5)
         assert hessian[j] == pytest.approx((up[1] - down[1]) / (2 * step), rel=1e-5)
@@ -155,13 +152,13 @@ def random_problem(seed):
 def test_no_point_of_a_wide_grid_has_a_higher_likelihood(seed):
     effects, v, clusters = random_problem(seed)
     fit = multilevel.fit_multilevel(effects, v, clusters, df="residual")
-    levels = multilevel._levels(clusters)
+    levels = level_matrices(clusters)
     grid = np.concatenate([[0], np.geomspace(1e-4, 30, 12)]) * max(np.var(effects), np.mean(np.diag(v)))
     points = [np.array([a, b]) for a in grid for b in grid]
-    best = max(multilevel._restricted_likelihood(point, effects, fit.design, v, levels)[0] for point in points)
+    best = max(restricted_likelihood(point, effects, fit.design, v, levels)[0] for point in points)
     assert fit.log_likelihood >= best - ROUNDING
     sigma2 = np.array([fit.sigma2_between, fit.sigma2_within])
-    _, gradient, _ = multilevel._restricted_likelihood(sigma2, effects, fit.design, v, levels)
+    _, gradient, _ = restricted_likelihood(sigma2, effects, fit.design, v, levels)
     # First-order conditions, in units of log-likelihood per doubling of sigma2; at zero the likelihood must fall.
     assert np.abs(gradient * sigma2).max() < 1e-6
     assert (gradient[sigma2 == 0] <= 0).all()
@@ -216,70 +213,6 @@ def test_a_component_left_out_is_zero_and_costs_likelihood():
     assert between.log_likelihood == pytest.approx(held, abs=ROUNDING)
 
 
-# ------------------------------------------------------------------------------------------------- sampling covariances
-
-
-def test_correlated_effects_by_hand():
-    v = sampling.correlated_effects([1.0, 4.0, 9.0], ["a", "b", "a"], 0.5)
-    assert v.tolist() == [[1, 0, 1.5], [0, 4, 0], [1.5, 0, 9]]
-    averaged = sampling.correlated_effects([1.0, 4.0, 9.0], ["a", "b", "a"], 0.5, average_variances=True)
-    assert averaged.tolist() == [[5, 0, 2.5], [0, 4, 0], [2.5, 0, 5]]
-
-
-def delta_method(function, means, covariance):
-    """Covariance of function(x) for x with these means and covariance; derivatives by complex steps (exact)."""
-    steps = 1e-30j * np.eye(means.size)
-    jacobian = np.array([function(means + step).imag / 1e-30 for step in steps]).T
-    return jacobian @ covariance @ jacobian.T
-
-
-@pytest.mark.parametrize("standardiser", ["pair", "all"])
-def test_smd_with_a_shared_control_by_the_delta_method(standardiser):
-    """True SD 1 in three active arms and the control arm; variance of an estimated variance is 2/n."""
-    n, n_control, d = np.array([12.0, 7.0, 9.0]), 8.0, np.array([-1.2, 0.4, -0.3])
-    sizes = np.append(n, n_control)
-
-    def effects(x):
-        means, variances = x[:4], x[4:]
-        if standardiser == "pair":
-            pooled = (n * variances[:3] + n_control * variances[3]) / (n + n_control)
-        else:
-            pooled = sizes @ variances / sizes.sum()
-        return (means[:3] - means[3]) / np.sqrt(pooled)
-
-    expected = delta_method(effects, np.concatenate([d, [0.0], np.ones(4)]), np.diag([*1 / sizes, *2 / sizes]))
-    v = sampling.shared_control_smd(d, n, n_control, standardiser=standardiser)
-    assert v == pytest.approx(expected, abs=ROUNDING)
-
-
-def test_variances_of_pairwise_smds_are_those_of_effect_sizes():
-    effect = standardised_mean_difference([20.0, 24.0], [8.0, 9.0], [12, 7], [30.0, 30.0], [10.0, 10.0], [8, 8])
-    v = sampling.shared_control_smd(effect.estimate, [12, 7], 8)
-    assert np.diag(v) == pytest.approx(effect.variance, rel=ROUNDING)
-    assert np.linalg.eigvalsh(v)[0] > 0
-
-
-def test_log_risk_ratio_with_a_shared_control_by_the_delta_method():
-    x, n, x_control, n_control = np.array([6.0, 3.0]), np.array([12.0, 9.0]), 2.0, 8.0
-    risks, sizes = np.append(x / n, x_control / n_control), np.append(n, n_control)
-    expected = delta_method(lambda p: np.log(p[:2]) - np.log(p[2]), risks, np.diag(risks * (1 - risks) / sizes))
-    v = sampling.shared_control_log_risk_ratio(x, n, x_control, n_control)
-    assert v == pytest.approx(expected, abs=ROUNDING)
-    assert np.diag(v) == pytest.approx(risk_ratio(x, n, [2, 2], [8, 8]).variance, rel=ROUNDING)
-
-
-def test_blocks_of_trials_make_the_whole_matrix():
-    """The matrix that R built for the multi-arm trials of dat.baker2009, trial by trial."""
-    data = {key: np.array(value) for key, value in reference()["data"]["baker2009"].items()}
-    blocks = []
-    for trial in dict.fromkeys(data["cluster"].tolist()):
-        row = data["cluster"] == trial
-        active, control = ((data[f"events_{arm}"][row], data[f"n_{arm}"][row]) for arm in ("active", "control"))
-        blocks.append(sampling.shared_control_log_risk_ratio(*active, *(column[0] for column in control)))
-    expected = np.array(reference()["models"]["baker2009 whole V"]["V"])
-    assert linalg.block_diag(*blocks) == pytest.approx(expected, abs=ROUNDING)
-
-
 # ------------------------------------------------------------------------------------------------------------ bad input
 
 EFFECTS, VARIANCES, CLUSTERS = [-1.0, -0.5, -0.8, 0.1], [0.1, 0.2, 0.3, 0.1], ["a", "a", "b", "c"]
@@ -290,17 +223,6 @@ SINGULAR = np.array([[0.1, 0.2, 0, 0], [0.2, 0.2, 0, 0], [0, 0, 0.3, 0], [0, 0, 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sampling.correlated_effects([0.1, -0.2], ["a", "b"], 0.5), r"effect 1 \(cluster b\): variance -0.2"),
-        (lambda: sampling.correlated_effects([0.1, 0.2], ["a"], 0.5), "equally long"),
-        (lambda: sampling.correlated_effects(VARIANCES, CLUSTERS, 1.0), r"cluster a \(2 effects\): rho 1.0"),
-        (lambda: sampling.correlated_effects([0.1] * 3, [7] * 3, -0.6), r"cluster 7 \(3 effects\): rho -0.6"),
-        (lambda: sampling.shared_control_smd([0.1, 0.2], [5], 6), "one value for each active arm"),
-        (lambda: sampling.shared_control_smd([0.1, np.nan], [5, 6], 6), "active arm 1: .* must be finite"),
-        (lambda: sampling.shared_control_smd([0.1, 0.2], [5, 6], 0), "control arm: 0 participants"),
-        (lambda: sampling.shared_control_smd([0.1], [5], 5, standardiser="both"), "standardiser must be"),
-        (lambda: sampling.shared_control_log_risk_ratio([3, 0], [5, 6], 2, 6), "active arm 1: 0 events of 6"),
-        (lambda: sampling.shared_control_log_risk_ratio([3, 2], [5, 6], 7, 6), "control arm: 7 events of 6"),
-        (lambda: sampling.shared_control_log_risk_ratio([3, 6], [5, 6], 2, 6), "active arm 1: 6 events of 6"),
         (lambda: multilevel.fit_multilevel(EFFECTS, VARIANCES, CLUSTERS), r"V \(m, m\)"),
         (lambda: multilevel.fit_multilevel([-1.0, np.nan, 0, 0], V, CLUSTERS), r"effect 1 \(cluster a\)"),
         (lambda: multilevel.fit_multilevel(EFFECTS, V + np.eye(4, k=1), CLUSTERS), "V must be symmetric"),

@@ -14,8 +14,8 @@ from matplotlib.patches import Polygon
 from matplotlib.text import Text
 from scipy import stats
 
-from meta_analysis import forest, frame, intervals, lights, plots, report
-from meta_analysis.forest import Summary
+from meta_analysis import forest, forest_rows, forest_text, frame, intervals, lights, plots, report
+from meta_analysis.forest_rows import Summary
 
 matplotlib.use("Agg")
 
@@ -46,7 +46,7 @@ def trials(count, *, ratio=False, long_labels=False, wide=False):
     if long_labels:
         labels = [f"{label}, a name with many words (and a remark in parentheses, MP-{number})"
                   for number, label in enumerate(labels)]
-    table = forest.study_rows(labels, effects, variances, measure="RR" if ratio else "SMD", weights=weights)
+    table = forest_rows.study_rows(labels, effects, variances, measure="RR" if ratio else "SMD", weights=weights)
     return table.assign(n_active=range(40, 40 + count), n_control=range(20, 20 + count), mean="25.5 (26.7)")
 
 
@@ -186,10 +186,10 @@ def test_linear_ticks():
 
 
 def test_study_rows_have_normal_intervals_and_ratios_on_their_natural_scale():
-    rows = forest.study_rows(["a"], [-0.5], [0.04], measure="SMD", weights=[1.0])
+    rows = forest_rows.study_rows(["a"], [-0.5], [0.04], measure="SMD", weights=[1.0])
     half = stats.norm.ppf(0.975) * 0.2
     assert rows.iloc[0, 1:].tolist() == pytest.approx([-0.5, -0.5 - half, -0.5 + half, 1.0], rel=1e-12)
-    ratio = forest.study_rows(["a"], [-0.5], [0.04], measure="OR")
+    ratio = forest_rows.study_rows(["a"], [-0.5], [0.04], measure="OR")
     numbers = ["estimate", "low", "high"]
     np.testing.assert_allclose(np.log(ratio[numbers]), rows[numbers], rtol=1e-12)
     assert ratio["weight"].isna().all()
@@ -275,7 +275,7 @@ def test_a_trial_without_an_estimate_keeps_its_row():
     fig, plotted = forest.forest_figure(studies, measure="SMD")
     assert plotted["square_area"].isna().tolist() == [False, True, False]
     assert "not estimable" in [text.get_text() for text in fig.findobj(Text)]
-    assert "Author 2002: not estimable." in forest.forest_alt_text(plotted, measure="SMD", outcome="severity")
+    assert "Author 2002: not estimable." in forest_text.forest_alt_text(plotted, measure="SMD", outcome="severity")
 
 
 def test_trials_that_are_not_pooled_have_equal_squares_and_no_weight_column():
@@ -291,7 +291,7 @@ def test_groups_are_blocks_with_their_own_summaries():
     assert plotted["label"].tolist()[:6] == ["Author 2001", "Author 2003", "Subtotal Phase 2", "Author 2002",
                                              "Author 2004", "Subtotal Phase 3"]
     assert plotted["group"].tolist() == ["Phase 2"] * 3 + ["Phase 3"] * 3 + [""] * 3
-    text = forest.forest_alt_text(plotted, measure="SMD", outcome="severity")
+    text = forest_text.forest_alt_text(plotted, measure="SMD", outcome="severity")
     assert text.index("Phase 2:") < text.index("Subtotal Phase 2:") < text.index("Phase 3:") < text.index("All trials:")
 
 
@@ -302,19 +302,19 @@ RESULT = {"model": "random", "tau2_method": "REML", "ci_method": "mHK", "estimat
 
 def test_summaries_and_heterogeneity_come_from_rows_of_a_results_table():
     common = RESULT | {"model": "common", "tau2_method": "", "ci_method": "Wald", "pi_low": math.nan}
-    made = forest.model_summaries(common, pd.Series(RESULT))
+    made = forest_rows.model_summaries(common, pd.Series(RESULT))
     assert [(item.label, item.kind, item.low, item.high) for item in made] == [
         ("Common effect (Wald)", "hollow", -1.1, -0.3), ("Random effects (REML, mHK)", "diamond", -1.1, -0.3),
         ("95% prediction interval", "prediction", -1.3, -0.1)]
-    assert forest.heterogeneity_text(RESULT) == (
+    assert forest_text.heterogeneity_text(RESULT) == (
         "Heterogeneity: Q = 5.44, df = 5, p = 0.365; τ² = 0.01 (95% CI 0.00 to 0.64); I² = 8%")
-    assert "τ² = 0.01; I²" in forest.heterogeneity_text(RESULT | {"tau2_low": math.nan})
+    assert "τ² = 0.01; I²" in forest_text.heterogeneity_text(RESULT | {"tau2_low": math.nan})
 
 
 def test_alt_text_carries_the_numbers():
-    _, plotted = forest.forest_figure(trials(2), forest.model_summaries(RESULT), measure="SMD",
+    _, plotted = forest.forest_figure(trials(2), forest_rows.model_summaries(RESULT), measure="SMD",
                                       judgements=judge(trials(2)["label"]))
-    text = forest.forest_alt_text(plotted, measure="SMD", outcome="severity of PTSD", notes=["I² = 8%"])
+    text = forest_text.forest_alt_text(plotted, measure="SMD", outcome="severity of PTSD", notes=["I² = 8%"])
     assert text == (
         "Forest plot of severity of PTSD, two trials. Standardised mean difference (SMD): below 0 favours MDMA-AT, "
         "above 0 favours control. Author 2001: SMD -1.20 (95% CI -2.27 to -0.13), weight 14.3%. Author 2002: SMD 0.10 "
@@ -329,7 +329,7 @@ def test_no_text_of_a_forest_plot_overlaps_another_or_leaves_the_figure(count, k
     measure = "RR" if kind == "ratio" else "SMD"
     studies = trials(count, ratio=kind == "ratio", long_labels=kind == "long", wide=kind == "wide")
     options = {"columns": {"n_active": "MDMA-AT\nn", "n_control": "Control\nn"}, "title": "Severity of PTSD",
-               "notes": [forest.heterogeneity_text(RESULT), "A remark of many words. " * 8]}
+               "notes": [forest_text.heterogeneity_text(RESULT), "A remark of many words. " * 8]}
     if kind == "plain":
         options["columns"] = {"n_active": "MDMA-AT\nn", "mean": "MDMA-AT\nmean (SD)", "n_control": "Control\nn"}
     if kind == "lights":

@@ -1,4 +1,4 @@
-"""Specifications that metafor worked out on its own from the extracted tables (data/reference/specifications.R)."""
+"""Specifications that metafor worked out on its own (data/reference/parts/specifications.R)."""
 
 import numpy as np
 import pytest

@@ -117,8 +117,22 @@ def absolute_effect(
 def pooled_sd(n: ArrayLike, sd: ArrayLike) -> float:
     """Standard deviation that several groups share: sqrt(sum (n - 1) sd^2 / sum (n - 1)).
 
-    A standardised difference times it is a difference in points (Cochrane Handbook 15.5.3.2). Raises ValueError on
-    groups below 2 people or a standard deviation that is not above zero.
+    A standardised difference times it is a difference in points (Cochrane Handbook 15.5.3.2).
+
+    Parameters
+    ----------
+    n, sd : array_like, shape (groups,)
+        Size and standard deviation of each group.
+
+    Returns
+    -------
+    float
+        In the unit of the standard deviations.
+
+    Raises
+    ------
+    ValueError
+        On groups below 2 people, or a standard deviation that is not above zero.
     """
     n, sd = np.asarray(n, dtype=float), np.asarray(sd, dtype=float)
     if n.shape != sd.shape or n.size == 0 or not ((n >= 2).all() and (sd > 0).all()):

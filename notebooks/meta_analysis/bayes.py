@@ -55,6 +55,10 @@ def random_effects_posterior(
     tau_prior : prior of the heterogeneity SD, from `priors`.
     mu_prior : normal prior of the mean effect; None is flat.
 
+    Returns
+    -------
+    Posterior
+
     Raises
     ------
     ValueError
@@ -93,8 +97,20 @@ def posterior_given_tau(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Posterior mean and SD of mu, and log-likelihood of tau with mu integrated out, for each tau (closed form).
 
-    tau = 0 gives the common-effect model. Shapes are those of `tau`; a mu prior with SD 0 holds mu at its mean.
-    Raises ValueError for a tau below 0 and for the studies that `random_effects_posterior` refuses.
+    Parameters
+    ----------
+    effects, variances : (k,) as for `random_effects_posterior`.
+    tau : heterogeneity SD, of any shape; 0 gives the common-effect model.
+    mu_prior : normal prior of the mean effect; None is flat, and an SD of 0 holds mu at the prior's mean.
+
+    Returns
+    -------
+    mean, sd, log_likelihood : each of the shape of `tau`.
+
+    Raises
+    ------
+    ValueError
+        For a tau below 0 and for the studies that `random_effects_posterior` refuses.
     """
     y, v = _checked(effects, variances)
     tau = np.asarray(tau, dtype=float)
@@ -107,7 +123,19 @@ def posterior_given_tau(
 def bayes_factor_effect(posterior: Posterior, null: float = 0.0) -> float:
     """Bayes factor of "mu follows its prior" over "mu is exactly `null`", heterogeneity uncertain in both.
 
-    Above 1 speaks for an effect. It leans heavily on the SD of mu's prior; with a flat one there is none (ValueError).
+    Parameters
+    ----------
+    posterior : with a normal prior of mu.
+    null : value of mu under the null model.
+
+    Returns
+    -------
+    Above 1 speaks for an effect. It leans heavily on the SD of mu's prior.
+
+    Raises
+    ------
+    ValueError
+        With a flat prior of mu, for which there is none.
     """
     if posterior.mu_prior is None:
         raise ValueError("the Bayes factor of the effect needs a normal prior of mu, not a flat one")
@@ -118,7 +146,13 @@ def bayes_factor_effect(posterior: Posterior, null: float = 0.0) -> float:
 def bayes_factor_heterogeneity(posterior: Posterior) -> float:
     """Bayes factor of "tau follows its prior" over "tau = 0" (common effect).
 
-    Above 1 speaks for heterogeneity. Both models share the prior of mu, which may be flat.
+    Parameters
+    ----------
+    posterior : its prior of mu, which may be flat, is that of both models.
+
+    Returns
+    -------
+    Above 1 speaks for heterogeneity.
     """
     model = NormalNormalModel(posterior.effects, posterior.variances, posterior.tau_prior, posterior.mu_prior)
     return _exp(posterior.log_marginal_likelihood - float(model.given_tau(np.zeros(()))[2]))

@@ -26,7 +26,7 @@ from meta_analysis.choices_severity import (
     slots_of,
 )
 from meta_analysis.choices_trials import SETS, trial_sets
-from meta_analysis.effect_sizes import odds_ratio, risk_difference, risk_ratio
+from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
 from meta_analysis.mantel_haenszel import mantel_haenszel, peto
 from meta_analysis.pooling import Pool, pool
 from meta_analysis.specification import Family, Rule, arm_slot

@@ -15,10 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meta_analysis.choices_trials import SETS, trial_sets
-from meta_analysis.effect_sizes import combine_groups, sd_of_change, standardised_mean_difference
+from meta_analysis.groups import combine_groups, sd_of_change
+from meta_analysis.mean_differences import cohen_d, glass_delta, standardised_mean_difference
 from meta_analysis.pooling import Pool, pool
+from meta_analysis.sampling_covariance import combine_correlated, shared_control_smd
 from meta_analysis.specification import Family, Rule, arm_slot
-from meta_analysis.standardised_differences import cohen_d, combine_correlated, glass_delta, shared_covariance
 
 UNSPLIT = "MP-9"
 CORRELATIONS = {"change_r30": 0.3, "change_r50": 0.5, "change_r70": 0.7}
@@ -245,7 +246,9 @@ def _averaged(columns: dict[str, NDArray], rows: NDArray, standardiser: str) -> 
     """The comparisons with those at `rows`, which share a control group, made one by their exact covariance."""
     n_control = float(columns["n_control"][rows[0]])
     y, v, n = (columns[name][rows] for name in ("yi", "vi", "n_active"))
-    one = combine_correlated(y, shared_covariance(y, n, n_control, standardiser=standardiser) + np.diag(v))
+    covariance = shared_control_smd(y, n, n_control, standardiser=standardiser)
+    np.fill_diagonal(covariance, v)
+    one = combine_correlated(y, covariance)
     kept = {name: np.delete(values, rows[1:]) for name, values in columns.items()}
     new = {"yi": one.estimate, "vi": one.variance, "n_active": n.sum(), "mean_active": np.nan, "sd_active": np.nan}
     for name, value in new.items():  # the arms keep their own means and SDs

@@ -42,7 +42,22 @@ class RobustResult:
 def robust_multilevel(
     fit: MultilevelFit, *, kind: Literal["CR2", "CR1", "CR1p", "CR0"] = "CR2", level: float = 0.95
 ) -> RobustResult:
-    """Cluster-robust errors of a fitted multilevel model: `cluster_robust` on its data and marginal covariance."""
+    """Cluster-robust errors of a fitted multilevel model: `cluster_robust` on its data and marginal covariance.
+
+    Parameters
+    ----------
+    fit : from `multilevel.fit_multilevel`.
+    kind, level : as for `cluster_robust`.
+
+    Returns
+    -------
+    RobustResult
+
+    Raises
+    ------
+    ValueError
+        As `cluster_robust`.
+    """
     return cluster_robust(fit.effects, fit.design, fit.clusters, fit.marginal_covariance, kind=kind, level=level)
 
 
@@ -71,6 +86,11 @@ def cluster_robust(
     working_covariance : (m, m) covariance of the effects under the working model, heterogeneity included.
     kind : see above. Degrees of freedom are Satterthwaite's for CR2, J - p for the others.
     level : coverage of the confidence intervals.
+
+    Returns
+    -------
+    RobustResult
+        On the scale of the effects, with their sign.
 
     Raises
     ------

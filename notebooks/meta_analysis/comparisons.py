@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from meta_analysis.effect_sizes import (
-    combine_groups,
-    mean_difference,
-    odds_ratio,
-    risk_difference,
-    risk_ratio,
-    standardised_mean_difference,
-)
+from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
+from meta_analysis.groups import combine_groups
+from meta_analysis.mean_differences import mean_difference, standardised_mean_difference
 
 #: Instruments on which a higher score is better. Their effects change sign, so that a negative one favours MDMA-AT.
 HIGHER_IS_BETTER = ("GAF", "PTGI")
@@ -163,7 +158,7 @@ def with_effects(comparisons: pd.DataFrame, measure: str, **options: str) -> pd.
     measure : {"SMD", "MD", "RR", "OR", "RD"}
         What to compute.
     **options
-        Handed on to the function of `effect_sizes`: `correction` and `variance` of an SMD, `zero_cells` of the others.
+        Handed on to the function of the measure: `correction` and `variance` of an SMD, `zero_cells` of the others.
 
     Returns
     -------
@@ -174,7 +169,7 @@ def with_effects(comparisons: pd.DataFrame, measure: str, **options: str) -> pd.
     Raises
     ------
     ValueError
-        On an unknown measure, and as the functions of `effect_sizes` do.
+        On an unknown measure, and as the functions of `mean_differences` and `event_effects` do.
     """
     if measure in CONTINUOUS:
         columns = [f"{value}_{side}" for side in ("active", "control") for value in ("mean", "sd", "n")]

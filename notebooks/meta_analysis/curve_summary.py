@@ -71,7 +71,21 @@ def position(curve: Curve, specification: str) -> int:
 def restricted(curve: Curve, **levels: str) -> Curve:
     """The part of a curve in which some choices are held: ``restricted(curve, score="endpoint")``.
 
-    `combinations` and `excluded` stay those of the whole product. Raises ValueError if nothing is left.
+    Parameters
+    ----------
+    curve : Curve
+    **levels : str
+        Level of each choice that is held.
+
+    Returns
+    -------
+    Curve
+        `combinations` and `excluded` stay those of the whole product.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left.
     """
     names = list(curve.family.choices)
     keep = np.ones(curve.estimate.size, dtype=bool)
@@ -90,6 +104,10 @@ def share_below(curve: Curve, value: float) -> float:
 
 def level_summary(curve: Curve) -> pd.DataFrame:
     """What becomes of the estimate under each level of each choice.
+
+    Parameters
+    ----------
+    curve : Curve
 
     Returns
     -------
@@ -154,6 +172,10 @@ def variance_shares(curve: Curve) -> pd.DataFrame:
     Journal on Uncertainty Quantification; Owen 2014). The interval never moves the estimate, so each estimate counts
     once, with its Wald interval. All estimates count alike, so the shares depend on the levels that were declared.
     `alone` is the first-order share, c({choice}) over the whole variance.
+
+    Parameters
+    ----------
+    curve : Curve
 
     Returns
     -------

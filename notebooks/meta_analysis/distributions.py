@@ -83,7 +83,7 @@ class Distribution:
 
 
 class NormalMixture(Distribution):
-    """Mixture of n normal distributions.
+    """Mixture of n normal distributions: cdf sum w Phi((x - m)/s), mean M = sum w m, variance sum w (s^2 + (m - M)^2).
 
     Parameters
     ----------
@@ -135,7 +135,16 @@ class NormalMixture(Distribution):
 def invert(cdf: Function, pdf: Function, p: np.ndarray, low: ArrayLike, high: ArrayLike, *, scale: float) -> np.ndarray:
     """Solve cdf(x) = p for each p (n,) within brackets: Newton steps, halving where a step would leave its bracket.
 
-    `scale` is the size of x at which an error of 1e-15 no longer matters; it decides about roots close to zero.
+    Parameters
+    ----------
+    cdf, pdf : the distribution function and its derivative, vectorised.
+    p : (n,) probabilities.
+    low, high : ends of the brackets, (n,) or one for all.
+    scale : size of x at which an error of 1e-15 no longer matters; it decides about roots close to zero.
+
+    Returns
+    -------
+    (n,) the roots, in the unit of the brackets.
     """
     low, high = (np.broadcast_to(np.asarray(end, dtype=float), p.shape).copy() for end in (low, high))
     x = (low + high) / 2
@@ -157,7 +166,21 @@ def invert(cdf: Function, pdf: Function, p: np.ndarray, low: ArrayLike, high: Ar
 
 
 def probabilities(p: ArrayLike) -> np.ndarray:
-    """`p` as an array; ValueError where it leaves [0, 1]."""
+    """`p` as an array.
+
+    Parameters
+    ----------
+    p : probabilities, of any shape.
+
+    Returns
+    -------
+    The same, as floats.
+
+    Raises
+    ------
+    ValueError
+        Where one leaves [0, 1].
+    """
     p = np.asarray(p, dtype=float)
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError(f"probabilities must lie in [0, 1], got {p.tolist()}")

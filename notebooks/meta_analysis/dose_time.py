@@ -157,6 +157,17 @@ def band(effects: pd.DataFrame, moderator: str, places: ArrayLike, **options: An
     The robust interval at a place is that of the intercept of a model whose moderator is measured from there, with its
     own Satterthwaite degrees of freedom.
 
+    Parameters
+    ----------
+    effects : DataFrame
+        As for `fit_course`.
+    moderator : str
+        Its column.
+    places : array_like, shape (n,)
+        In the unit of the moderator.
+    **options
+        As for `fit_course`.
+
     Returns
     -------
     DataFrame
@@ -173,6 +184,13 @@ def band(effects: pd.DataFrame, moderator: str, places: ArrayLike, **options: An
 
 def courses(table: pd.DataFrame, outcome: str = "ptsd_severity") -> pd.DataFrame:
     """Mean of each arm from baseline to its last time point before crossover, with the 95 % interval of that mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The analysis table, one row an arm and time point.
+    outcome : str
+        Which outcome.
 
     Returns
     -------
@@ -202,6 +220,13 @@ def between_and_within(effects: pd.DataFrame, moderator: str) -> pd.DataFrame:
 
 def dose_contrasts(table: pd.DataFrame, outcome: str = "ptsd_severity") -> pd.DataFrame:
     """The higher active dose against the lower one of the same trial at the primary time: a randomised comparison.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The analysis table, one row an arm and time point.
+    outcome : str
+        Which outcome.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from meta_analysis.effect_sizes import combine_groups
+from meta_analysis.groups import combine_groups
 from meta_analysis.plots import BLUE, GREY, INK, SMALL, TEXT, WIDTH, style
 from meta_analysis.report import number
 from meta_analysis.two_by_two import Interval, share

@@ -7,8 +7,6 @@ figure and says so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from meta_analysis import lights
+from meta_analysis.forest_rows import Summary
 from meta_analysis.frame import (
     INDENT,
     LINE,
@@ -32,94 +31,12 @@ from meta_analysis.frame import (
     lay_out,
     width_of,
 )
-from meta_analysis.plots import GREY, INK, PALE_BLUE, WIDTH, axis_range, favours, scale_sentence, style, typographic
-from meta_analysis.report import RATIO_MEASURES, check_measure, interval, no_effect, number, p_value, percent
+from meta_analysis.plots import GREY, INK, PALE_BLUE, WIDTH, axis_range, favours, style, typographic
+from meta_analysis.report import number, percent
 
 LARGEST_SQUARE = 100.0  # points squared: the trial with most weight; a side of 10 points in a row of 14.4
 DIAMOND_HALF_HEIGHT = 0.33 * LINE
 PREDICTION_WIDTH = 3.5  # points
-NUMBER_WORDS = "no one two three four five six seven eight nine ten eleven twelve".split()
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A pooled result under the trials.
-
-    Attributes
-    ----------
-    label : str
-        Name of the model.
-    estimate, low, high : float
-        On the natural scale; `estimate` is not drawn for a prediction interval.
-    kind : str
-        "diamond" (filled), "hollow" (a diamond in outline) or "prediction" (a bar).
-    cells : dict
-        Texts for the columns left of the panel, for example totals: {"n_active": "132"}.
-    """
-
-    label: str
-    estimate: float
-    low: float
-    high: float
-    kind: str = "diamond"
-    cells: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("diamond", "hollow", "prediction"):
-            raise ValueError(f"summary {self.label!r}: kind is diamond, hollow or prediction, not {self.kind!r}")
-
-
-def study_rows(labels: Sequence[str], effects: Sequence[float], variances: Sequence[float], *, measure: str,
-               weights: Sequence[float] | None = None, level: float = 0.95) -> pd.DataFrame:
-    """Trials as `forest_plot` wants them, from effects as they were pooled.
-
-    Parameters
-    ----------
-    labels : sequence of str, shape (k,)
-    effects, variances : array-like, shape (k,)
-        Ratios as logarithms, with the variance of the logarithm.
-    measure : str
-        One of report.MEASURES.
-    weights : array-like, shape (k,), optional
-        Shares that sum to 1.
-    level : float
-        Of the normal (Wald) interval of each trial.
-
-    Returns
-    -------
-    DataFrame
-        label, estimate, low, high, weight; on the natural scale.
-    """
-    transform = np.exp if check_measure(measure) in RATIO_MEASURES else np.asarray
-    effects = np.asarray(effects, dtype=float)
-    half = NormalDist().inv_cdf(0.5 + level / 2) * np.sqrt(np.asarray(variances, dtype=float))
-    return pd.DataFrame({"label": list(labels), "estimate": transform(effects), "low": transform(effects - half),
-                         "high": transform(effects + half), "weight": np.nan if weights is None else weights})
-
-
-def model_summaries(*results: Mapping[str, Any], labels: Sequence[str] | None = None) -> list[Summary]:
-    """Rows of a results table as summaries: a diamond each, and a bar for the prediction interval if there is one."""
-    names = {"common": "Common effect", "random": "Random effects"}
-    summaries = []
-    for position, row in enumerate(results):
-        methods = ", ".join(text for text in (row["tau2_method"], row["ci_method"]) if str(text).strip(" -"))
-        label = names.get(row["model"], row["model"]) + (f" ({methods})" if methods else "")
-        summaries.append(Summary(label if labels is None else labels[position], row["estimate"], row["ci_low"],
-                                 row["ci_high"], "hollow" if row["model"] == "common" else "diamond",
-                                 {"n_active": row["n_active"], "n_control": row["n_control"]}))
-        if pd.notna(row["pi_low"]):
-            summaries.append(Summary("95% prediction interval", row["estimate"], row["pi_low"], row["pi_high"],
-                                     "prediction"))
-    return summaries
-
-
-def heterogeneity_text(result: Mapping[str, Any]) -> str:
-    """Q, its degrees of freedom and p value, τ² with its interval if known, and I², of a row of a results table."""
-    tau2 = f"τ² = {number(result['tau2'])}"
-    if pd.notna(result["tau2_low"]):
-        tau2 += f" (95% CI {interval(result['tau2_low'], result['tau2_high'])})"
-    return (f"Heterogeneity: Q = {number(result['q'])}, df = {number(result['q_df'], 0)}, {p_value(result['q_p'])}; "
-            f"{tau2}; I² = {percent(result['i2'])}")
 
 
 @style()
@@ -150,7 +67,7 @@ def forest_plot(ax: Axes, studies: pd.DataFrame, summaries: Sequence[Summary] = 
     groups : dict
         Summaries of blocks: name in the column `group` -> summaries.
     notes : sequence of str
-        Lines below the axis, for example `heterogeneity_text`.
+        Lines below the axis, for example `forest_text.heterogeneity_text`.
     xlim, ticks : optional
         Limits and ticks of the axis; chosen from the data by default.
     footer : float
@@ -235,48 +152,6 @@ def forest_figure(studies: pd.DataFrame, summaries: Sequence[Summary] = (), *, m
         plt.close(fig)
         raise
     return fig, plotted
-
-
-def forest_alt_text(plotted: pd.DataFrame, *, measure: str, outcome: str, event: str | None = None,
-                    notes: Sequence[str] = (), active: str = "MDMA-AT", control: str = "control",
-                    digits: int = 2) -> str:
-    """What a forest plot shows, in words and numbers, from the table that `forest_plot` gave back.
-
-    Parameters
-    ----------
-    plotted : DataFrame
-        From `forest_plot` or `forest_figure`.
-    measure, event, active, control : as for `forest_plot`
-    outcome : str
-        For example "severity of PTSD".
-    notes : sequence of str
-        Sentences to add, for example `heterogeneity_text`.
-    """
-    trials = plotted[plotted["kind"] == "study"]
-    count = NUMBER_WORDS[len(trials)] if len(trials) < len(NUMBER_WORDS) else str(len(trials))
-    null = number(no_effect(measure), 0)
-    sentences = [f"Forest plot of {outcome}, {count} {'trial' if len(trials) == 1 else 'trials'}.",
-                 scale_sentence(measure, event, active, control)]
-    group = ""
-    for _, mark in plotted.iterrows():
-        if mark["group"] != group:
-            group = mark["group"]
-            sentences.append(f"{group}:" if group else "All trials:")
-        ends = interval(mark["low"], mark["high"], digits, missing="")
-        if not ends:
-            sentences.append(f"{mark['label']}: not estimable.")
-        elif mark["kind"] == "prediction":
-            sentences.append(f"{mark['label']}: {ends}.")
-        else:
-            text = f"{mark['label']}: {measure} {number(mark['estimate'], digits)} (95% CI {ends})"
-            text += f", interval crosses {null}" if mark["low"] < no_effect(measure) < mark["high"] else ""
-            text += f", weight {percent(100 * mark['weight'], 1)}" if not np.isnan(mark["weight"]) else ""
-            sentences.append(text + ".")
-    domains = [name for name in plotted.columns if name in lights.DOMAINS]
-    if domains:
-        judged = trials.rename(columns={"label": "trial"})[["trial", *domains]]
-        sentences.append(lights.rob_alt_text(judged.melt("trial", var_name="domain", value_name="judgement")))
-    return " ".join([*sentences, *(f"{note.rstrip('.')}." for note in notes)])
 
 
 def _check(studies: pd.DataFrame, measure: str, columns: Mapping[str, str], groups: Mapping[str, object]) -> None:

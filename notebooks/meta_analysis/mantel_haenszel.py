@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meta_analysis import heterogeneity
-from meta_analysis.effect_sizes import odds_ratio, risk_difference, risk_ratio
+from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
 from meta_analysis.pooling import MODELS, Pool, Results, check_options, critical_value, p_value, predict, summarise
 from meta_analysis.studies import align, ensure_counts, name_pool, require
 

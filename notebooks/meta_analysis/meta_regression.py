@@ -15,10 +15,8 @@ from scipy import special
 from meta_analysis import regression_tau2, tau2
 from meta_analysis.heterogeneity import i2_h2_random, q_p_value
 from meta_analysis.pooling import CI_METHODS, check_options, critical_value, p_value
-from meta_analysis.studies import Studies, check, chunks, ensure, name_pool, require
-
-# A column of the design adds nothing where less than this share of its length is new.
-COLLINEAR = 1e-9
+from meta_analysis.regression_design import check_design, orthonormal, sort_columns
+from meta_analysis.studies import Studies, chunks
 
 
 @dataclass(frozen=True)
@@ -123,31 +121,29 @@ def meta_regression(
     return fit(studies, x, tau2_method=tau2_method, ci_method=ci_method, level=level)
 
 
-def check_design(
-    effects: ArrayLike, variances: ArrayLike, design: ArrayLike, mask: ArrayLike | None = None
-) -> tuple[Studies, NDArray[np.float64]]:
-    """Studies and design ``(..., k, p)`` broadcast to the same pools; ValueErrors as in `meta_regression`."""
-    studies, x = check(effects, variances, mask), np.asarray(design, dtype=float)
-    k = studies.present.shape[-1]
-    if x.ndim < 2 or x.shape[-2] != k or not x.shape[-1]:
-        raise ValueError(f"the design must have a row for each of the {k} studies, shape (..., {k}, p); got {x.shape}")
-    try:
-        pools = np.broadcast_shapes(studies.pools, x.shape[:-2])
-    except ValueError:
-        raise ValueError(f"the leading axes do not broadcast: studies {studies.pools}, design {x.shape[:-2]}") from None
-    studies = Studies(*(np.broadcast_to(array, (*pools, k)) for array in studies))
-    for column in np.moveaxis(x, -1, 0):
-        ensure(np.isfinite(column) | ~studies.present, "a moderator must be finite", column)
-    require(studies.present, x.shape[-1] + 1)
-    return studies, np.broadcast_to(x, (*pools, *x.shape[-2:]))
-
-
 def fit(
     studies: Studies, design: NDArray, *, tau2_method: str | None, ci_method: str, level: float
 ) -> MetaRegression:
-    """`meta_regression` of input that `check_design` has passed; a `tau2_method` of None holds tau2 at 0.
+    """`meta_regression` of input that `check_design` has passed.
 
-    With tau2 at 0, ``ci_method="HK"`` is least squares with weights 1/v and a multiplicative dispersion.
+    Parameters
+    ----------
+    studies, design
+        From `check_design`.
+    tau2_method : str or None
+        As for `meta_regression`; None holds tau2 at 0, where ``ci_method="HK"`` is least squares with weights 1/v and a
+        multiplicative dispersion.
+    ci_method, level
+        As for `meta_regression`.
+
+    Returns
+    -------
+    MetaRegression
+
+    Raises
+    ------
+    ValueError
+        On columns that are linearly dependent.
     """
     pools, (k, p) = studies.pools, design.shape[-2:]
     design = np.where(studies.present[..., None], design, 0.0).reshape(-1, k, p)
@@ -174,31 +170,6 @@ def fit(
     return MetaRegression(**values, qm_df=len(tested))
 
 
-def sort_columns(design: NDArray, present: NDArray) -> tuple[bool, NDArray[np.int64]]:
-    """Whether the design (n, k, p) has an intercept, a constant column, and which columns the omnibus test is about."""
-    low = np.where(present[..., None], design, np.inf).min(axis=1)
-    high = np.where(present[..., None], design, -np.inf).max(axis=1)
-    constant = np.flatnonzero((low == high).all(axis=0))
-    columns = np.arange(design.shape[-1])
-    return bool(constant.size), np.setdiff1d(columns, constant[:1]) if columns.size > 1 else columns
-
-
-def orthonormal(design: NDArray, pools: tuple[int, ...] = (), first: int = 0) -> tuple[NDArray, NDArray]:
-    """An orthonormal basis Z (p, k, n) of the columns of designs (n, k, p), and the inverse of R (n, p, p), X = ZR.
-
-    Raises a one-line ValueError on columns that are linearly dependent; `first` is the place of the first design among
-    all `pools`.
-    """
-    basis, r = np.linalg.qr(design)
-    new = np.abs(np.diagonal(r, axis1=-2, axis2=-1))
-    dependent = np.argwhere(new <= COLLINEAR * np.sqrt((design**2).sum(axis=-2)))
-    if dependent.size:
-        pool, column = (int(i) for i in dependent[0])
-        where = name_pool(tuple(int(i) for i in np.unravel_index(first + pool, pools)) if pools else ())
-        raise ValueError(f"{where}column {column} of the design depends linearly on those before it, or is 0")
-    return np.ascontiguousarray(basis.T), np.linalg.inv(r)
-
-
 def estimate(
     y: NDArray,
     v: NDArray,
@@ -211,7 +182,27 @@ def estimate(
 ) -> dict[str, NDArray]:
     """Coefficients, their covariance, and the omnibus statistic, in the layout of `regression_tau2`, pools first.
 
-    The effects are reduced to their residuals about the plain regression on Z first, which is where the digits are.
+    With W = 1/(v + tau2): b = (X'WX)^-1 X'W y, and its covariance (X'WX)^-1 times 1 (Wald, t) or the factor y'Py/(k -
+    p) (HK; mHK: not below 1) of Knapp and Hartung (2003). The omnibus statistic of m tested coefficients is
+    b'(covariance)^-1 b, over m unless ``"Wald"``. The effects are reduced to their residuals about the plain regression
+    on Z first, which is where the digits are.
+
+    Parameters
+    ----------
+    y, v : ndarray, shape (k, n)
+        Effects and variances, studies down the first axis; 0 and infinite where absent.
+    present : ndarray of bool, shape (k, n)
+    z, r_inverse : ndarray, shapes (p, k, n) and (n, p, p)
+        From `orthonormal`.
+    tested : ndarray of int
+        From `sort_columns`.
+    tau2_method, ci_method
+        As for `fit`.
+
+    Returns
+    -------
+    dict of ndarray
+        coefficients, se (n, p), covariance (n, p, p), tau2, converged, k, qm, qe_df, df (n,).
     """
     k, p = np.count_nonzero(present, axis=0), len(z)
     residual = regression_tau2.plain_residual(y, z)

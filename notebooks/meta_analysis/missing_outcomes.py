@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meta_analysis.effect_sizes import Effect
+from meta_analysis.effect import Effect
 from meta_analysis.studies import ensure, ensure_counts
 
 #: Both arms' missing people in the classic scenarios, as (active, control) IMORs.
@@ -74,7 +74,7 @@ def log_risk_ratio_with_missing(
     """Log risk ratio among all randomised people, under an informative missingness odds ratio in each arm.
 
     Variance: the sum of variance/risk^2 over the arms (`risk_with_missing`). A table with a zero cell among the
-    observed gets 1/2 in all four cells first, as `effect_sizes.risk_ratio` does by default. With both IMORs 1 the
+    observed gets 1/2 in all four cells first, as `event_effects.risk_ratio` does by default. With both IMORs 1 the
     result is the risk ratio of the observed, with its variance.
 
     Parameters
@@ -104,7 +104,24 @@ def log_risk_ratio_with_missing(
 
 
 def imor_grid(farthest: float = 5.0, steps: int = 21) -> NDArray[np.float64]:
-    """IMORs from 1/farthest to farthest, even on the log scale; the number of steps is odd: 1 is in the middle."""
+    """IMORs from 1/farthest to farthest, even on the log scale, with 1 in the middle.
+
+    Parameters
+    ----------
+    farthest : float
+        Above 1.
+    steps : int
+        Odd, at least 3.
+
+    Returns
+    -------
+    ndarray, shape (steps,)
+
+    Raises
+    ------
+    ValueError
+        On any other number.
+    """
     if not farthest > 1 or steps < 3 or steps % 2 == 0:
         raise ValueError(f"want farthest above 1 and an odd number of steps, at least 3; got {farthest:g} and {steps}")
     grid = np.exp(np.linspace(-np.log(farthest), np.log(farthest), steps))
@@ -113,9 +130,18 @@ def imor_grid(farthest: float = 5.0, steps: int = 21) -> NDArray[np.float64]:
 
 
 def surface(trials: dict[str, ArrayLike], grid: ArrayLike) -> Effect:
-    """Effects of k trials at each pair of IMORs from a grid of g, shape (g, g, k): [active, control, trial].
+    """Effects of k trials at each pair of IMORs from a grid of g.
 
-    `trials` holds the six count columns of `log_risk_ratio_with_missing`, by name.
+    Parameters
+    ----------
+    trials : dict
+        The six count columns of `log_risk_ratio_with_missing`, by name.
+    grid : array_like, shape (g,)
+
+    Returns
+    -------
+    Effect
+        Of shape (g, g, k): [active, control, trial].
     """
     grid = np.asarray(grid, dtype=float)
     return log_risk_ratio_with_missing(**trials, imor_active=grid[:, None, None], imor_control=grid[None, :, None])

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import linalg, optimize, stats
+from scipy import optimize, stats
 
-COMPONENTS = ("between", "within")
+from meta_analysis.multilevel_likelihood import COMPONENTS, generalised_least_squares, level_matrices, maximise
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ def fit_multilevel(
     if freedom < 1 or m <= p:
         raise ValueError(f"{m} effects in {n_clusters} clusters, {p} coefficients: no degrees of freedom (df={df!r})")
 
-    levels = _levels(index)
+    levels = level_matrices(index)
     held = {name: 0.0 for name in COMPONENTS if name not in components}
-    sigma2, log_likelihood = _maximise(y, x, v, levels, held)
+    sigma2, log_likelihood = maximise(y, x, v, levels, held)
     marginal = v + np.tensordot(sigma2, levels, axes=1)
-    beta, covariance, _ = _generalised_least_squares(y, x, marginal)
-    _, _, fixed_effects_projection = _generalised_least_squares(y, x, v)
+    beta, covariance, _ = generalised_least_squares(y, x, marginal)
+    _, _, fixed_effects_projection = generalised_least_squares(y, x, v)
     q = float(y @ fixed_effects_projection @ y)
     i2 = 100 * sigma2 / (sigma2.sum() + (m - p) / np.trace(fixed_effects_projection))
     se = np.sqrt(np.diag(covariance))
@@ -152,12 +152,24 @@ def prediction_interval(
     target: Literal["effect", "trial"] = "effect",
     level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Prediction interval (low, high), each (r,), at the rows `at` (r, p) of the design; by default at the intercept.
+    """Prediction interval at rows of the design: estimate plus and minus the quantile times the root of a variance.
 
-    target "effect" is a single effect of a new trial (variance se^2 + both components; metafor's `predict`), "trial"
-    the new trial's mean effect (se^2 + sigma2_between). The quantile is that of the fit's own confidence intervals.
+    Parameters
+    ----------
+    fit : from `fit_multilevel`.
+    at : (r, p) rows of the design; by default the intercept.
+    target : "effect" is a single effect of a new trial (variance se^2 + both components; metafor's `predict`), "trial"
+        the new trial's mean effect (se^2 + sigma2_between).
+    level : coverage; the quantile is that of the fit's own confidence intervals.
 
-    Raises ValueError where the model has moderators and `at` is missing, or has the wrong number of columns.
+    Returns
+    -------
+    low, high : each (r,), on the scale of the effects.
+
+    Raises
+    ------
+    ValueError
+        For another target, moderators without `at`, or an `at` with the wrong number of columns.
     """
     if target not in ("effect", "trial"):
         raise ValueError(f'target must be "effect" or "trial", not {target!r}')
@@ -175,19 +187,34 @@ def prediction_interval(
 
 
 def profile_log_likelihood(fit: MultilevelFit, component: str, values: ArrayLike) -> np.ndarray:
-    """Restricted log-likelihood with one component held at each of `values` (n,), the other at its best.
+    """Restricted log-likelihood with one component held and the other at its best.
 
-    `component` is "between" or "within". A flat profile means that the data say little about it.
+    A flat profile means that the data say little about the component.
+
+    Parameters
+    ----------
+    fit : from `fit_multilevel`.
+    component : "between" or "within", one that was estimated.
+    values : (n,) variances at which it is held, on the squared scale of the effects.
+
+    Returns
+    -------
+    (n,) the log-likelihoods.
+
+    Raises
+    ------
+    ValueError
+        For a component that was not estimated, or a value that is not finite and at least 0.
     """
     if component not in fit.components:
         raise ValueError(f"component must be one that was estimated, {fit.components}, not {component!r}")
     grid = np.atleast_1d(np.asarray(values, dtype=float))
     if not (np.isfinite(grid) & (grid >= 0)).all():
         raise ValueError(f"values of a variance must be finite and at least 0, got {grid.tolist()}")
-    levels = _levels(np.unique(fit.clusters, return_inverse=True)[1])
+    levels = level_matrices(np.unique(fit.clusters, return_inverse=True)[1])
     zero = {name: 0.0 for name in COMPONENTS if name not in fit.components}
     problem = (fit.effects, fit.design, fit.sampling_covariance, levels)
-    return np.array([_maximise(*problem, zero | {component: float(value)})[1] for value in grid])
+    return np.array([maximise(*problem, zero | {component: float(value)})[1] for value in grid])
 
 
 def profile_interval(fit: MultilevelFit, component: str, *, level: float = 0.95) -> tuple[float, float]:
@@ -195,6 +222,20 @@ def profile_interval(fit: MultilevelFit, component: str, *, level: float = 0.95)
 
     All values whose profile lies less than half the chi-squared quantile (1 df) below the maximum; the lower end is 0
     where zero is one of them.
+
+    Parameters
+    ----------
+    fit, component : as for `profile_log_likelihood`.
+    level : coverage.
+
+    Returns
+    -------
+    low, high : on the squared scale of the effects.
+
+    Raises
+    ------
+    ValueError
+        For a component that was not estimated.
     """
     best = {"between": fit.sigma2_between, "within": fit.sigma2_within}.get(component, 0.0)
     drop = stats.chi2.ppf(level, 1) / 2
@@ -207,88 +248,6 @@ def profile_interval(fit: MultilevelFit, component: str, *, level: float = 0.95)
     while excess(high) > 0:
         high *= 2
     return float(low), float(optimize.brentq(excess, best, high, xtol=1e-10))
-
-
-def _generalised_least_squares(
-    y: np.ndarray, x: np.ndarray, covariance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coefficients, their covariance, and the projection P = W - W X (X'WX)^-1 X'W with W the inverse covariance."""
-    weights = linalg.cho_solve(linalg.cho_factor(covariance, lower=True), np.eye(y.size))
-    weighted = weights @ x
-    beta_covariance = linalg.inv(x.T @ weighted)
-    beta_covariance = (beta_covariance + beta_covariance.T) / 2
-    return beta_covariance @ (weighted.T @ y), beta_covariance, weights - weighted @ beta_covariance @ weighted.T
-
-
-def _levels(index: np.ndarray) -> np.ndarray:
-    """Derivatives (2, m, m) of the marginal covariance by sigma2_between and sigma2_within."""
-    return np.stack([(index[:, None] == index[None, :]).astype(float), np.eye(index.size)])
-
-
-def _restricted_likelihood(
-    sigma2: np.ndarray, y: np.ndarray, x: np.ndarray, v: np.ndarray, levels: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Restricted log-likelihood, its gradient (2,) and Hessian (2, 2) (Searle, Casella and McCulloch 1992)."""
-    m, p = x.shape
-    marginal = v + np.tensordot(sigma2, levels, axes=1)
-    _, covariance, projection = _generalised_least_squares(y, x, marginal)
-    py = projection @ y
-    log_determinants = np.linalg.slogdet(marginal)[1] - np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(x.T @ x)[1]
-    value = -0.5 * ((m - p) * np.log(2 * np.pi) + log_determinants + y @ py)
-    products = projection @ levels  # P dM/dsigma2, one for each component
-    gradient = 0.5 * (np.einsum("i,aij,j->a", py, levels, py) - np.trace(products, axis1=1, axis2=2))
-    scores = levels @ py
-    hessian = 0.5 * np.einsum("aij,bji->ab", products, products) - scores @ projection @ scores.T
-    return float(value), gradient, hessian
-
-
-def _maximise(
-    y: np.ndarray, x: np.ndarray, v: np.ndarray, levels: np.ndarray, held: dict[str, float]
-) -> tuple[np.ndarray, float]:
-    """sigma2 (2,) at the maximum of the restricted likelihood over sigma2 >= 0, and the maximum.
-
-    A coarse grid finds the right hill, L-BFGS-B climbs it within the bounds, and Newton steps sharpen the result to
-    rounding error (a search that only compares likelihoods stops at half the digits).
-    """
-    unit = max(float(np.var(y)), float(np.mean(np.diag(v))))
-    totals, shares = np.array([0.0, 0.05, 0.2, 0.5, 1.0, 3.0]) * unit, np.linspace(0, 1, 5)
-    bounds = [(held.get(name, 0.0) / unit, held[name] / unit if name in held else None) for name in COMPONENTS]
-
-    def clip(sigma2: np.ndarray) -> np.ndarray:
-        return np.array([held.get(name, max(value, 0.0)) for name, value in zip(COMPONENTS, sigma2, strict=True)])
-
-    def cost(scaled: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient, _ = _restricted_likelihood(scaled * unit, y, x, v, levels)
-        return -value, -gradient * unit
-
-    starts = np.unique([clip([total * share, total * (1 - share)]) for total in totals for share in shares], axis=0)
-    start = min(starts, key=lambda sigma2: cost(sigma2 / unit)[0])
-    climbed = optimize.minimize(cost, start / unit, jac=True, method="L-BFGS-B", bounds=bounds, options={"gtol": 1e-7})
-    sigma2 = clip(climbed.x * unit)
-
-    for _ in range(50):
-        value, gradient, hessian = _restricted_likelihood(sigma2, y, x, v, levels)
-        free = np.array([name not in held for name in COMPONENTS]) & ~((sigma2 <= 0) & (gradient < 0))
-        step = _uphill(gradient, hessian, free)
-        if (sigma2 + step < 0).any():  # the bound is in the way: go onto it, and along it with the other component
-            blocked = sigma2 + step < 0
-            edge = np.where(blocked, -sigma2, 0.0)
-            step = edge + _uphill(gradient + hessian @ edge, hessian, free & ~blocked)
-        if abs(gradient @ step) <= 1e-14:  # nothing more to gain; after this step the error is of second order
-            return clip(sigma2 + step), value
-        while cost(clip(sigma2 + step) / unit)[0] > -value + 1e-9 * (1 + abs(value)):
-            step = step / 2
-        sigma2 = clip(sigma2 + step)
-    raise RuntimeError("the restricted likelihood did not converge in 50 Newton steps")
-
-
-def _uphill(gradient: np.ndarray, hessian: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Newton step (2,) of the free components; absolute eigenvalues make it go uphill where the hill is not concave."""
-    step = np.zeros(2)
-    if free.any():
-        values, vectors = linalg.eigh(hessian[np.ix_(free, free)])
-        step[free] = vectors @ (vectors.T @ gradient[free] / np.abs(values))
-    return step
 
 
 def _checked(

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meta_analysis.leave_out import binary
-from meta_analysis.meta_regression import check_design, estimate, orthonormal, sort_columns
+from meta_analysis.meta_regression import estimate
 from meta_analysis.pooling import CI_METHODS, check_options, pool
+from meta_analysis.regression_design import check_design, orthonormal, sort_columns
 from meta_analysis.studies import CHUNK_NUMBERS
 from meta_analysis.tau2 import METHODS, warn_unless
 

@@ -51,7 +51,23 @@ class TauPrior:
 
 
 def half_normal(scale: float) -> TauPrior:
-    """tau = |z|, z normal with mean 0 and SD `scale` (Roever et al. 2021, Research Synthesis Methods)."""
+    """tau = |z|, z normal with mean 0 and SD `scale` (Roever et al. 2021, Research Synthesis Methods).
+
+    Density sqrt(2/pi)/scale exp(-tau^2/(2 scale^2)).
+
+    Parameters
+    ----------
+    scale : unit of the effects.
+
+    Returns
+    -------
+    TauPrior
+
+    Raises
+    ------
+    ValueError
+        For a parameter that is not positive and finite.
+    """
     _require_positive(scale=scale)
     return TauPrior(
         name=f"half-normal({scale:g})",
@@ -64,7 +80,10 @@ def half_normal(scale: float) -> TauPrior:
 
 
 def half_t(scale: float, df: float) -> TauPrior:
-    """tau = scale |t|, t with `df` degrees of freedom (Gelman 2006, Bayesian Analysis)."""
+    """tau = scale |t|, t with `df` degrees of freedom (Gelman 2006, Bayesian Analysis).
+
+    Parameters and errors as `half_normal`, and the degrees of freedom.
+    """
     _require_positive(scale=scale, df=df)
 
     def cdf(tau: np.ndarray) -> np.ndarray:  # through the beta distribution: no cancellation near 0
@@ -88,7 +107,10 @@ def half_t(scale: float, df: float) -> TauPrior:
 
 
 def half_cauchy(scale: float) -> TauPrior:
-    """tau = scale |t|, t Cauchy: the half-t with one degree of freedom; `scale` is its median."""
+    """tau = scale |t|, t Cauchy: the half-t with one degree of freedom. Density 2/(pi scale (1 + (tau/scale)^2)).
+
+    Parameters and errors as `half_normal`; the scale is the median of tau.
+    """
     _require_positive(scale=scale)
     return TauPrior(
         name=f"half-Cauchy({scale:g})",
@@ -101,7 +123,10 @@ def half_cauchy(scale: float) -> TauPrior:
 
 
 def uniform(upper: float) -> TauPrior:
-    """tau uniform on (0, upper)."""
+    """tau uniform on (0, upper).
+
+    Parameters and errors as `half_normal`, with the upper end in place of the scale.
+    """
     _require_positive(upper=upper)
     return TauPrior(
         name=f"uniform(0, {upper:g})",
@@ -118,6 +143,19 @@ def log_normal_tau2(location: float, scale: float) -> TauPrior:
 
     The family in which Turner et al. (2015, Statistics in Medicine) published priors for binary outcomes (log odds
     ratios).
+
+    Parameters
+    ----------
+    location, scale : of log(tau^2).
+
+    Returns
+    -------
+    TauPrior
+
+    Raises
+    ------
+    ValueError
+        For a location that is not finite, or a scale that is not positive and finite.
     """
     _require_positive(scale=scale)
     return _log_symmetric(
@@ -137,6 +175,8 @@ def log_t_tau2(location: float, scale: float, df: float) -> TauPrior:
     The family in which Rhodes, Turner and Higgins (2015, Journal of Clinical Epidemiology) published priors for
     standardised mean differences, with 5 degrees of freedom. Its density is infinite at tau = 0, though little mass
     lies there, and its tails are so long that posterior means of few trials may not exist.
+
+    Parameters and errors as `log_normal_tau2`, and the degrees of freedom.
     """
     _require_positive(scale=scale, df=df)
     return _log_symmetric(

@@ -75,6 +75,21 @@ def solve(y: Vector, v: Vector, x: Vector, present: Flags, method: str) -> tuple
     - REML: largest -(sum log(v + tau2) + log |X'WX| + y'Py) / 2
 
     The columns of `x` must be orthonormal, which does not change tau2 and keeps the digits.
+
+    Parameters
+    ----------
+    y, v : ndarray, shape (k, pools)
+        Effects and variances, in the effect's unit and its square.
+    x : ndarray, shape (p, k, pools)
+        The designs.
+    present : ndarray of bool, shape (k, pools)
+    method : str
+        One of `tau2.METHODS`.
+
+    Returns
+    -------
+    tau2 : ndarray, shape (pools,)
+    converged : ndarray of bool, shape (pools,)
     """
     k, p = np.count_nonzero(present, axis=0), len(x)
     residual = plain_residual(y, x)

@@ -1,13 +1,15 @@
 """Covariance of the sampling errors of effects that share patients: several outcomes of a trial, or one control arm.
 
-Each function returns a matrix for `multilevel.fit_multilevel`. Blocks of several trials are put together with
-`scipy.linalg.block_diag`, in the order of the effects.
+Each function but the last returns a matrix for `multilevel.fit_multilevel`; blocks of several trials are put together
+with `scipy.linalg.block_diag`, in the order of the effects. `combine_correlated` makes one effect of several.
 """
 
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from meta_analysis.effect import Effect
 
 
 def correlated_effects(
@@ -51,7 +53,11 @@ def correlated_effects(
 
 
 def shared_control_smd(
-    effects: ArrayLike, n_active: ArrayLike, n_control: float, *, standardiser: Literal["pair", "all"] = "pair"
+    effects: ArrayLike,
+    n_active: ArrayLike,
+    n_control: float,
+    *,
+    standardiser: Literal["pair", "control", "all"] = "pair",
 ) -> np.ndarray:
     """Covariance of the standardised mean differences of several active arms against one control arm.
 
@@ -62,12 +68,15 @@ def shared_control_smd(
     effects : (a,) standardised mean differences; negative where the active arm has the lower mean.
     n_active : (a,) participants of the active arms.
     n_control : participants of the control arm.
-    standardiser : whose SD divides the differences.
-        "all", pooled over every arm of the trial (Gleser and Olkin 2009, in The Handbook of Research Synthesis and
-        Meta-Analysis, 2nd ed.): variance 1/n_i + 1/n_c + d_i^2/(2N), covariance 1/n_c + d_i d_j/(2N), N everybody.
+    standardiser : whose SD divides the differences. With N_i = n_i + n_c and N everybody:
         "pair", pooled over the two arms compared, as when each comparison went through
-        `effect_sizes.standardised_mean_difference`: the two SDs share the control group's part only, hence covariance
-        1/n_c + d_i d_j n_c/(2 N_i N_j) with N_i = n_i + n_c, and variance 1/n_i + 1/n_c + d_i^2/(2 N_i).
+        `mean_differences.standardised_mean_difference`: the two SDs share the control group's part only, hence
+        covariance 1/n_c + d_i d_j n_c/(2 N_i N_j), variance 1/n_i + 1/n_c + d_i^2/(2 N_i).
+        "control", the control group's, as in `mean_differences.glass_delta`: covariance 1/n_c + d_i d_j/(2 n_c),
+        variance 1/n_i + 1/n_c + d_i^2/(2 n_c).
+        "all", pooled over every arm of the trial: covariance 1/n_c + d_i d_j/(2N), variance 1/n_i + 1/n_c +
+        d_i^2/(2N). The last two are of Gleser and Olkin (2009, in The Handbook of Research Synthesis and
+        Meta-Analysis, 2nd ed.).
 
     Returns
     -------
@@ -83,11 +92,11 @@ def shared_control_smd(
         raise ValueError(f"{_arm_name(arm, n.size)}: {np.append(n, n_control)[arm]:g} participants; must be above 0")
     if standardiser == "all":
         return np.diag(1 / n) + 1 / n_control + np.outer(d, d) / (2 * (n.sum() + n_control))
-    if standardiser != "pair":
-        raise ValueError(f'standardiser must be "pair" or "all", not {standardiser!r}')
-    pair = n + n_control
-    covariance = 1 / n_control + np.outer(d / pair, d / pair) * n_control / 2
-    np.fill_diagonal(covariance, 1 / n + 1 / n_control + d**2 / (2 * pair))
+    if standardiser not in ("pair", "control"):
+        raise ValueError(f'standardiser must be "pair", "control" or "all", not {standardiser!r}')
+    size = n + n_control if standardiser == "pair" else n_control  # people behind the SD
+    covariance = 1 / n_control + np.outer(d / size, d / size) * n_control / 2
+    np.fill_diagonal(covariance, 1 / n + 1 / n_control + d**2 / (2 * size))
     return covariance
 
 
@@ -118,6 +127,37 @@ def shared_control_log_risk_ratio(
         if not 0 < events < total:  # at 0 there is no log, and at n the variance would be 0
             raise ValueError(f"{_arm_name(arm, x.size)}: {events:g} events of {total:g}; correct empty cells first")
     return np.diag(1 / x - 1 / n) + (1 / events_control - 1 / n_control)
+
+
+def combine_correlated(effects: ArrayLike, covariance: ArrayLike) -> Effect:
+    """One effect from several of the same trial: their best average, by generalised least squares.
+
+    With u = V^-1 1: estimate u'y / u'1, variance 1 / u'1. Pooling these averages over trials with a variance tau2
+    between trials gives the result of the multivariate model in which all effects of a trial share their random part.
+
+    Parameters
+    ----------
+    effects : array_like, shape (m,)
+    covariance : array_like, shape (m, m)
+        Of their sampling errors; symmetric and positive definite.
+
+    Returns
+    -------
+    Effect
+        On the scale of the effects, with their sign.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or the covariance is not positive definite.
+    """
+    y, v = np.asarray(effects, dtype=float), np.asarray(covariance, dtype=float)
+    if y.ndim != 1 or v.shape != (y.size, y.size):
+        raise ValueError(f"want effects (m,) and their covariance (m, m); got {y.shape} and {v.shape}")
+    if not np.allclose(v, v.T) or np.linalg.eigvalsh(v)[0] <= 0:
+        raise ValueError("the covariance of the effects must be symmetric and positive definite")
+    u = np.linalg.solve(v, np.ones(y.size))
+    return Effect(np.dot(u, y) / u.sum(), 1 / u.sum())
 
 
 def _arms(*columns: ArrayLike) -> list[np.ndarray]:

@@ -42,6 +42,10 @@ def gosh_split(gosh: Gosh, at_least: int = 2) -> Split:
     at_least : int
         Smallest number of studies of a subset that counts.
 
+    Returns
+    -------
+    Split
+
     Raises
     ------
     ValueError
@@ -73,6 +77,10 @@ def egger_power(variances: ArrayLike, slope: float, *, level: float = 0.95) -> E
     level : float
         1 less the level of the test.
 
+    Returns
+    -------
+    EggerPower
+
     Raises
     ------
     ValueError
@@ -103,9 +111,28 @@ def smd_variance(effect: float, n_per_arm: ArrayLike) -> NDArray[np.float64]:
 
 
 def log_risk_ratio_variance(effect: float, n_per_arm: ArrayLike, control_risk: float) -> NDArray[np.float64]:
-    """Sampling variance of a log risk ratio `effect` with equal arms and this control risk.
+    """Sampling variance of a log risk ratio with n people in each arm and a given control risk.
 
-    Raises ValueError if the risk in the active arm would reach 1.
+    (1 - p1)/(n p1) + (1 - p2)/(n p2), with p2 the control risk and p1 = p2 e^effect.
+
+    Parameters
+    ----------
+    effect : float
+        Log risk ratio.
+    n_per_arm : array_like
+        n, people.
+    control_risk : float
+        Per person.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of n.
+
+    Raises
+    ------
+    ValueError
+        If a risk does not lie between 0 and 1.
     """
     n, active_risk = np.asarray(n_per_arm, dtype=float), control_risk * np.exp(effect)
     if not (0 < control_risk < 1 and active_risk < 1):

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from meta_analysis.meta_regression import check_design, fit, meta_regression
+from meta_analysis.meta_regression import fit, meta_regression
 from meta_analysis.pooling import MODELS, Pool, check_options, pool
+from meta_analysis.regression_design import check_design
 from meta_analysis.studies import align, check, ensure, name_pool
 
 EGGER_MODELS = ("lm", "rma")

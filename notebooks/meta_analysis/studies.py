@@ -65,10 +65,24 @@ def check(effects: ArrayLike, variances: ArrayLike, mask: ArrayLike | None = Non
 
 
 def align(mask: ArrayLike | None, **named: ArrayLike) -> tuple[NDArray, ...]:
-    """Broadcast arrays of shape ``(..., k)`` and their mask to one shape; the mask comes last, all true if None.
+    """Broadcast arrays of shape ``(..., k)`` and their mask to one shape.
 
-    Raises a one-line ValueError on scalars, on last axes that differ, on leading axes that do not broadcast and on a
-    mask that is not boolean.
+    Parameters
+    ----------
+    mask : array_like of bool, shape (..., k), or None
+        All true if None.
+    **named : array_like, shape (..., k)
+        By name, which errors say.
+
+    Returns
+    -------
+    tuple of ndarray
+        The arrays, the mask last.
+
+    Raises
+    ------
+    ValueError
+        On scalars, last axes that differ, leading axes that do not broadcast, and a mask that is not boolean.
     """
     arrays = {name: np.asarray(value, dtype=float) for name, value in named.items()}
     if mask is not None:
@@ -125,6 +139,11 @@ def chunks(studies: Studies) -> Iterator[tuple[slice, NDArray, NDArray, NDArray,
     Sums over studies are then sums of whole rows, which numpy does fast for any number of studies. Effects are measured
     from the pool's common-effect mean, where their differences lose the fewest digits. Absent studies get effect 0 and
     an infinite variance, hence a weight of exactly 0 in every formula that uses inverse variances.
+
+    Parameters
+    ----------
+    studies : Studies
+        From `check`.
 
     Yields
     ------

@@ -162,6 +162,18 @@ def solve_q(y: Vector, v: Vector, target: Vector) -> tuple[Vector, Flags]:
 
     1/Q is an increasing, concave function of tau2 (Q is a sum of terms c / (tau2 + lambda)), so Newton's method on
     1/Q = 1/target started at 0 rises to the root without overshooting: no bracket is needed.
+
+    Parameters
+    ----------
+    y, v : ndarray, shape (k, pools)
+        Effects and variances; an absent study has an infinite variance.
+    target : ndarray, shape (pools,)
+
+    Returns
+    -------
+    tau2 : ndarray, shape (pools,)
+        In the effect's squared unit.
+    converged : ndarray of bool, shape (pools,)
     """
     tau2, converged = np.zeros(y.shape[1]), np.zeros(y.shape[1], dtype=bool)
     active, t = np.arange(y.shape[1]), tau2.copy()

@@ -33,7 +33,13 @@ class NormalNormalModel:
     mu_prior: NormalPrior | None
 
     def given_tau(self, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean and variance of mu, log-likelihood of tau (mu integrated out); each of the shape of `tau`."""
+        """Mean and variance of mu, log-likelihood of tau (mu integrated out); each of the shape of `tau`.
+
+        With w = 1/(v + tau^2), W = sum w and c = sum wy/W, a flat mu has the mean c and the variance 1/W, and the
+        log-likelihood is (sum log w - sum w (y - c)^2 - k log 2 pi + log(2 pi/W))/2. Under the prior N(m, s^2) of mu,
+        with r = 1 + s^2 W, the mean is c + (m - c)/r, the variance s^2/r, and log(2 pi/W) in the log-likelihood gives
+        way to -log r - W (c - m)^2/r (Roever 2020, Journal of Statistical Software).
+        """
         w = 1 / (self.v + np.asarray(tau)[..., None] ** 2)
         total = w.sum(axis=-1)
         centre = (w @ self.y) / total
@@ -81,6 +87,14 @@ def integrate_over_tau(model: NormalNormalModel) -> Nodes:
     Panels are halved until both rules agree on the mass and on the moments of mu and tau, as far as these exist. At
     both ends the prior's own cdf takes over: close to 0 the likelihood is that of tau = 0, and far out it is a power of
     tau, so that one node each, at 0 and at the upper limit, stands for what lies beyond.
+
+    Parameters
+    ----------
+    model : the data and the priors.
+
+    Returns
+    -------
+    Nodes
 
     Raises
     ------

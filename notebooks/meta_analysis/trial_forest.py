@@ -8,12 +8,19 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from meta_analysis.forest import forest_alt_text, forest_figure, heterogeneity_text, model_summaries, study_rows
+from meta_analysis.forest import forest_figure
+from meta_analysis.forest_rows import model_summaries, study_rows
+from meta_analysis.forest_text import forest_alt_text, heterogeneity_text
 from meta_analysis.pooling import pool
 
 
 def with_counts(effects: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """Add the text columns that stand left of a forest plot: people, or events over people, of each arm.
+
+    Parameters
+    ----------
+    effects : DataFrame, one row a trial
+        n_active and n_control; events_active and events_control where events were counted.
 
     Returns
     -------

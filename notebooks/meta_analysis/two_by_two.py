@@ -36,6 +36,16 @@ def share(events: int, n: int, level: float = 0.95) -> Interval:
         People with the event, and all people.
     level : float
         Level of the interval; each tail has half of the rest.
+
+    Returns
+    -------
+    Interval
+        Per person.
+
+    Raises
+    ------
+    ValueError
+        On counts that are negative or above their total.
     """
     _check(events, n, 0, 1)
     low, high = proportion_confint(events, n, alpha=1 - level, method="beta")
@@ -191,7 +201,10 @@ def odds_ratio(
 
 
 def p_value(events_active: int, n_active: int, events_control: int, n_control: int) -> float:
-    """Two-sided p value of no difference, by the score test that belongs to `risk_difference`; 1 without any events."""
+    """Two-sided p value of no difference, by the score test that belongs to `risk_difference`; 1 without any events.
+
+    Parameters and errors as `risk_difference`.
+    """
     _check(events_active, n_active, events_control, n_control)
     return float(2 * stats.norm.sf(abs(score_z(events_active, n_active, events_control, n_control))))
 
@@ -208,6 +221,11 @@ def power(risk_active: float, n_active: int, risk_control: float, n_control: int
         True risks, 0 to 1.
     n_active, n_control : int
         People in each arm.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
     """
     shown = _shows_increase(n_active, n_control, level)
     active = stats.binom.pmf(np.arange(n_active + 1), n_active, risk_active)

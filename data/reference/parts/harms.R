@@ -1,39 +1,15 @@
-# Reference results for harms, bias and sample sizes, from metafor and from base R, at full precision.
-#
-#   Rscript data/reference/harms.R        (from the root of the repository; needs metafor and metadat)
-#
-# writes data/reference/harms.json. The file depends on the versions of R and metafor only: no time, no path. The pools
-# of harms are built here from data/extracted by R's own reading of the tables, not by the Python code under test.
-
-suppressMessages(library(metafor))
-
-json <- function(x, indent = "") {
-   if (is.list(x)) {
-      short <- all(vapply(x, function(item) is.atomic(item) && length(item) <= 2L, NA))
-      deeper <- if (short) "" else paste0(indent, " ")
-      items <- vapply(x, json, "", indent = deeper)
-      if (!is.null(names(x)))
-         items <- paste0("\"", names(x), "\": ", items)
-      brackets <- if (is.null(names(x))) c("[", "]") else c("{", "}")
-      if (short)
-         return(paste0(brackets[1], paste(items, collapse = ", "), brackets[2]))
-      return(paste0(brackets[1], "\n", paste0(deeper, items, collapse = ",\n"), "\n", indent, brackets[2]))
-   }
-   text <- if (is.character(x)) {
-      paste0("\"", gsub("\"", "\\\\\"", x), "\"")
-   } else {
-      ifelse(is.na(x), "null", ifelse(is.infinite(x), ifelse(x > 0, "1e999", "-1e999"), sprintf("%.17g", as.numeric(x))))
-   }
-   if (length(text) == 1L && !inherits(x, "AsIs")) text else paste0("[", paste(text, collapse = ", "), "]")
-}
+# Harms, bias and sample sizes, from metafor and from base R. The pools of harms are built here from data/extracted, not
+# by the Python code under test.
 
 # ---- Single tables --------------------------------------------------------------------------------------------------
 # The first eight are of the trials; the others have full cells and larger numbers.
-singles <- data.frame(ai = c(5, 0, 3, 0, 18, 24, 8, 1, 56, 9, 10, 4), n1i = c(53, 53, 46, 46, 53, 46, 53, 4, 70, 10, 10, 4),
-                      ci = c(2, 0, 5, 1, 21, 5, 0, 0, 48, 3, 0, 0), n2i = c(51, 51, 44, 44, 51, 44, 51, 2, 80, 10, 20, 2))
+singles <- data.frame(ai = c(5, 0, 3, 0, 18, 24, 8, 1, 56, 9, 10, 4),
+                      n1i = c(53, 53, 46, 46, 53, 46, 53, 4, 70, 10, 10, 4),
+                      ci = c(2, 0, 5, 1, 21, 5, 0, 0, 48, 3, 0, 0),
+                      n2i = c(51, 51, 44, 44, 51, 44, 51, 2, 80, 10, 20, 2))
 
-# Score intervals by brute force: the likelihood is maximised numerically under the difference or ratio, and the score is
-# followed until it is 1.96.
+# Score intervals by brute force: the likelihood is maximised numerically under the difference or ratio, and the score
+# is followed until it is 1.96.
 score <- function(t, value, ratio) {
    a <- t$ai; n <- t$n1i; c <- t$ci; m <- t$n2i
    active <- if (ratio) function(p) value * p else function(p) p + value
@@ -71,7 +47,8 @@ one_score <- function(t, ratio) {
 
 one_odds <- function(t) {
    total <- t$ai + t$ci
-   if (total == 0 || total == t$n1i + t$n2i) return(list(estimate = NA, low = 0, high = Inf, midp_low = 0, midp_high = Inf))
+   if (total == 0 || total == t$n1i + t$n2i)
+      return(list(estimate = NA, low = 0, high = Inf, midp_low = 0, midp_high = Inf))
    fisher <- fisher.test(matrix(c(t$ai, t$ci, t$n1i - t$ai, t$n2i - t$ci), 2))
    support <- max(0, total - t$n2i):min(t$n1i, total)
    # fisher.test() stops its search early (1e-4 and worse for the limits), so the limits are searched for here, to the
@@ -102,17 +79,19 @@ power_of <- function(p1, n1, p2, n2) {
    }
    total
 }
-powers <- data.frame(p1 = c(0.2, 0.1, 0.5, 0.9), n1 = c(53, 53, 20, 4), p2 = c(2 / 51, 0, 0.3, 0), n2 = c(51, 51, 10, 2))
+powers <- data.frame(p1 = c(0.2, 0.1, 0.5, 0.9), n1 = c(53, 53, 20, 4),
+                     p2 = c(2 / 51, 0, 0.3, 0), n2 = c(51, 51, 10, 2))
 
 per_single <- lapply(seq_len(nrow(singles)), function(i) {
    t <- singles[i, ]
-   list(ai = t$ai, n1i = t$n1i, ci = t$ci, n2i = t$n2i, difference = one_score(t, FALSE),
-        ratio = if (t$ai + t$ci == 0) list(estimate = NA, low = 0, high = Inf) else one_score(t, TRUE), odds = one_odds(t))
+   ratio <- if (t$ai + t$ci == 0) list(estimate = NA, low = 0, high = Inf) else one_score(t, TRUE)
+   list(ai = t$ai, n1i = t$n1i, ci = t$ci, n2i = t$n2i, difference = one_score(t, FALSE), ratio = ratio,
+        odds = one_odds(t))
 })
 
 # ---- Pools of harms, from the extracted tables ----------------------------------------------------------------------
-harms <- read.csv("data/extracted/harms.csv", stringsAsFactors = FALSE)
-arms <- read.csv("data/extracted/arms.csv", stringsAsFactors = FALSE)
+harms <- extracted("harms")
+arms <- extracted("arms")
 harms <- merge(harms, arms[, c("arm_id", "role")], by = "arm_id")
 whole <- c("treatment period", "study", "not stated, probably the whole trial")
 harms$period <- ifelse(harms$window %in% whole, "whole trial", harms$window)
@@ -168,13 +147,11 @@ one_group <- function(data, which, fit) list(yi = I(as.numeric(data$yi)), vi = I
                                              estimate = fit$beta[2, 1], se = fit$se[2], p = fit$pval[2],
                                              ci_low = fit$ci.lb[2], ci_high = fit$ci.ub[2], tau2 = fit$tau2)
 
-# ---- Write ----------------------------------------------------------------------------------------------------------
-result <- list(
-   made_by = "Rscript data/reference/harms.R",
-   versions = list(R = as.character(getRversion()), metafor = as.character(packageVersion("metafor")),
-                   metadat = as.character(packageVersion("metadat"))),
+# ---- All of it ------------------------------------------------------------------------------------------------------
+reference <- function() list(
    calls = list(difference = "likelihood maximised by optimize() under the difference, score followed by uniroot()",
-                ratio = "the same under the ratio", odds = "estimate by fisher.test(); limits by uniroot() on tails of dhyper() weighted by odds^x",
+                ratio = "the same under the ratio",
+                odds = "estimate by fisher.test(); limits by uniroot() on tails of dhyper() weighted by odds^x",
                 power = "sum over all tables of dbinom() where the score test shows more events in the active arm",
                 pools = "rma.mh(measure = RD, RR), rma.peto(), rma(measure = RD, RR, method = REML, test = adhoc)",
                 bias = "rma(yi - bias_mean, vi + bias_sd^2, method = REML, test = adhoc) on dat.normand1999",
@@ -195,4 +172,3 @@ result <- list(
                 props = lapply(c(0.04, 0.14, 0.452), function(p)
                    list(p1 = p, n = power.prop.test(p1 = p, p2 = 0.75 * p, power = 0.8)$n)))
 )
-writeLines(json(result), "data/reference/harms.json")

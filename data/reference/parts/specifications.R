@@ -1,16 +1,10 @@
-# Some specifications of the curve in notebook 05, worked out again from the extracted tables by metafor.
-#
-#   Rscript data/reference/specifications.R        (from the root of the repository; needs metafor)
-#
-# writes data/reference/specifications.json. Nothing of the Python code is used: arms are put together, standard
-# deviations imputed and counts changed here, and escalc and rma do the rest. An id is family/level/level/..., as in
-# notebooks/meta_analysis/choices_severity.py and choices_events.py. Ratios are on their natural scale, tau2 on the log.
+# Some specifications of the curve in notebook 05, worked out again from the extracted tables by metafor. Nothing of the
+# Python code is used: arms are put together, standard deviations imputed and counts changed here, and escalc and rma do
+# the rest. An id is family/level/level/..., as in notebooks/meta_analysis/choices_severity.py and choices_events.py.
+# Ratios are on their natural scale, tau2 on the log.
 
-suppressMessages(library(metafor))
-
-read <- function(name) read.csv(file.path("data/extracted", paste0(name, ".csv")), stringsAsFactors = FALSE)
-trials <- read("trials"); arms <- read("arms"); times <- read("timepoints")
-scores <- read("continuous_outcomes"); events <- read("event_outcomes"); people <- read("participants")
+trials <- extracted("trials"); arms <- extracted("arms"); times <- extracted("timepoints")
+scores <- extracted("continuous_outcomes"); events <- extracted("event_outcomes"); people <- extracted("participants")
 sides <- arms$arm_id[arms$role %in% c("active", "control")]
 scores <- scores[scores$outcome == "ptsd_severity" & scores$arm_id %in% sides, ]
 control_ <- list(threshold = 1e-12, maxiter = 10000, tol = 1e-14)
@@ -294,16 +288,12 @@ ids <- c(
    "remission/all/split/mixed/repository/primary/modified/RD/only_zero/SJ/mHK",
    "remission/to_2021/lower_dose/mixed/dataset/two_first/control_risk/failure/always/REML/t"
 )
-results <- lapply(ids, function(id) get(strsplit(id, "/")[[1]][1])(id))
 
-# ---- JSON, 17 significant digits -------------------------------------------------------------------------------------
-number <- function(x) sprintf("%.17g", as.numeric(x))
-line <- function(r) {
-   numbers <- vapply(r[c("estimate", "ci_low", "ci_high", "tau2")], number, "")
-   paste0("  {\"id\": \"", r$id, "\", \"k\": ", as.integer(r$k), ", ",
-          paste0("\"", names(numbers), "\": ", numbers, collapse = ", "), "}")
+calls <- list(
+   effects = "escalc(<measure>), measure SMD, SMD1, RR, OR or RD; cohen, metapsy, review_manager by their formulas",
+   model = "rma(yi, vi, method = <model>, test = <interval>); common: method = EE; MH: rma.mh(); peto: rma.peto()",
+   shared = "rma.mv(yi, V, random = ~ 1 | trial, method = <model>), V with the covariance of a shared control arm"
+)
+reference <- function() {
+   list(calls = calls, specifications = lapply(ids, function(id) get(strsplit(id, "/")[[1]][1])(id)))
 }
-writeLines(c("{", sprintf(" \"R\": \"%s\",", paste(R.version$major, R.version$minor, sep = ".")),
-             sprintf(" \"metafor\": \"%s\",", packageVersion("metafor")), " \"specifications\": [",
-             paste(vapply(results, line, ""), collapse = ",\n"), " ]", "}"), "data/reference/specifications.json")
-cat(length(results), "specifications written\n")

@@ -1,34 +1,5 @@
-# Reference numbers for the diagnostics: leave-one-out, cumulative, influence, Baujat, GOSH, tests of small-study
-# effects, trim-and-fill, meta-regression and permutation tests. Program: metafor, on data of the metadat package.
-#
-#   Rscript data/reference/diagnostics.R        writes metafor_diagnostics.json beside this file (in 1 1/2 minutes)
-#   source("diagnostics.R")                     only defines diagnostics_reference(), which returns the list
-#
-# The inputs stand beside the results, so that the tests need no R. No time, path or random number is in the file.
-
-suppressMessages(library(metafor))
-
-# ---- JSON, with 17 significant digits: enough to give every double back exactly -------------------------------------
-# Vectors of length 1 become scalars unless wrapped in I(), matrices lists of rows; NULL, NA and NaN become null. A list
-# takes a line an item, a vector one line.
-json <- function(x, indent = "") {
-   if (is.null(x))
-      return("null")
-   if (is.matrix(x))
-      x <- lapply(seq_len(nrow(x)), function(i) I(x[i, ]))
-   if (is.list(x)) {
-      deeper <- paste0(indent, " ")
-      items <- vapply(x, json, "", indent = deeper)
-      if (!is.null(names(x)))
-         items <- paste0("\"", names(x), "\": ", items)
-      brackets <- if (is.null(names(x))) c("[", "]") else c("{", "}")
-      return(paste0(brackets[1], "\n", paste0(deeper, items, collapse = ",\n"), "\n", indent, brackets[2]))
-   }
-   text <- if (is.character(x)) paste0("\"", gsub("\"", "\\\\\"", x), "\"")
-           else if (is.logical(x)) ifelse(is.na(x), "null", ifelse(x, "true", "false"))
-           else ifelse(is.na(x), "null", sprintf("%.17g", as.numeric(x)))
-   if (length(text) == 1L && !inherits(x, "AsIs")) text else paste0("[", paste(text, collapse = ", "), "]")
-}
+# Diagnostics: leave-one-out, cumulative, influence, Baujat, GOSH, tests of small-study effects, trim-and-fill,
+# meta-regression and permutation tests.
 
 # ---- Fits -----------------------------------------------------------------------------------------------------------
 # metafor's iterations run to the tightest threshold at which nothing in the result is missing: functions that refit
@@ -83,40 +54,21 @@ slope_test <- function(x, model, predictor, ni) {
 }
 
 # ---- Data sets ------------------------------------------------------------------------------------------------------
-risk_ratios <- function(data) escalc("RR", ai = tpos, bi = tneg, ci = cpos, di = cneg, data = data)
-data_calls <- list(
-   bcg                = quote(risk_ratios(dat.bcg)),
-   bcg_three          = quote(risk_ratios(dat.bcg[1:3, ])),
-   bcg_two            = quote(risk_ratios(dat.bcg[c(1, 4), ])),
-   alike              = quote(escalc("RD", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = dat.hine1989[c(1, 3, 4), ])),
-   hart1999           = quote(escalc("IRR", x1i = x1i, t1i = t1i, x2i = x2i, t2i = t2i, data = dat.hart1999)),
-   normand1999        = quote(escalc("SMD", m1i = m1i, sd1i = sd1i, n1i = n1i, m2i = m2i, sd2i = sd2i, n2i = n2i,
-                                     data = dat.normand1999)),
-   normand1999_days   = quote(escalc("MD", m1i = m1i, sd1i = sd1i, n1i = n1i, m2i = m2i, sd2i = sd2i, n2i = n2i,
-                                     data = dat.normand1999)),
-   raudenbush1985     = quote(dat.raudenbush1985),
-   cohen1981          = quote(escalc("ZCOR", ri = ri, ni = ni, data = dat.cohen1981)),
-   yusuf1985          = quote(escalc("OR", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = na.omit(
-                                     dat.yusuf1985[dat.yusuf1985$table == "6", c("ai", "n1i", "ci", "n2i")]))),
-   hackshaw1998       = quote(dat.hackshaw1998),
-   bangertdrowns2004  = quote(dat.bangertdrowns2004)
-)
-
-source_of <- function(...) paste(trimws(unlist(lapply(list(...), deparse, width.cutoff = 500))), collapse = " ")
+names_here <- c("bcg", "bcg_three", "bcg_first_two", "alike", "hart1999", "normand1999", "normand1999_days",
+                "raudenbush1985", "cohen1981", "yusuf1985", "hackshaw1998", "bangertdrowns2004")
 
 one_dataset <- function(name) {
-   data <- eval(data_calls[[name]])
-   keep <- !is.na(data$yi) & !is.na(data$vi)
-   yi <- as.numeric(data$yi)[keep]
-   vi <- as.numeric(data$vi)[keep]
-   ni <- attr(data$yi, "ni")[keep]
+   data <- effects_of(name)
+   yi <- data$yi
+   vi <- data$vi
+   ni <- data$ni
    k <- length(yi)
 
    models <- list(c("REML", "z"), c("REML", "knha"), c("DL", "adhoc"), c("EE", "z"))
    each <- function(use, models, ...) lapply(models, function(m) {
       c(list(method = m[1], test = m[2]), tight(use, yi, vi, m[1], m[2], ...))
    })
-   result <- list(call = source_of(data_calls[[name]]),
+   result <- list(call = call_text(datasets[[name]]),
                   yi = yi, vi = vi, ni = ni,
                   leave_one_out = each(function(x) pools(leave1out(x)), models),
                   cumulative = each(function(x) pools(cumul(x)), models[3:4]),
@@ -153,10 +105,10 @@ one_dataset <- function(name) {
 # ---- GOSH -----------------------------------------------------------------------------------------------------------
 # All subsets of small sets; of dat.bcg's 8191 the means over the subsets of each size.
 one_gosh <- function(name, method, by_size) {
-   data <- eval(data_calls[[name]])
+   data <- effects_of(name)
    columns <- c("k", "QE", "I2", "H2", "tau2", "estimate")
    pool_subsets <- function(x) as.data.frame(gosh(x, progbar = FALSE)$res)[columns]
-   res <- tight(pool_subsets, as.numeric(data$yi), as.numeric(data$vi), method, "z", many = TRUE)
+   res <- tight(pool_subsets, data$yi, data$vi, method, "z", many = TRUE)
    if (by_size)
       res <- aggregate(res, by = list(res$k), FUN = mean)[columns]
    list(data = name, method = method, mean_by_size = by_size, subsets = as.list(res))
@@ -165,17 +117,17 @@ one_gosh <- function(name, method, by_size) {
 # ---- Meta-regression ------------------------------------------------------------------------------------------------
 bangert <- function() na.omit(dat.bangertdrowns2004[c("yi", "vi", "length", "wic", "feedback", "meta")])
 regressions <- list(
-   bcg_latitude       = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ ablat)),
-   bcg_two            = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ ablat + year)),
-   bcg_allocation     = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ factor(alloc))),
-   bcg_no_intercept   = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 0 + factor(alloc))),
-   bcg_intercept      = list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 1)),
-   bcg_three          = list(data = quote(risk_ratios(dat.bcg[1:3, ])), mods = quote(~ ablat)),
-   hart_year          = list(data = data_calls$hart1999, mods = quote(~ year)),
+   bcg_latitude       = list(data = datasets$bcg, mods = quote(~ ablat)),
+   bcg_two            = list(data = datasets$bcg, mods = quote(~ ablat + year)),
+   bcg_allocation     = list(data = datasets$bcg, mods = quote(~ factor(alloc))),
+   bcg_no_intercept   = list(data = datasets$bcg, mods = quote(~ 0 + factor(alloc))),
+   bcg_intercept      = list(data = datasets$bcg, mods = quote(~ 1)),
+   bcg_three          = list(data = datasets$bcg_three, mods = quote(~ ablat)),
+   hart_year          = list(data = datasets$hart1999, mods = quote(~ year)),
    raudenbush_weeks   = list(data = quote(dat.raudenbush1985), mods = quote(~ weeks)),
    raudenbush_capped  = list(data = quote(dat.raudenbush1985), mods = quote(~ pmin(weeks, 3) + setting + tester)),
-   cohen_size         = list(data = data_calls$cohen1981, mods = quote(~ sqrt(ni))),
-   days_source        = list(data = data_calls$normand1999_days, mods = quote(~ I(n1i > 50) + n2i)),
+   cohen_size         = list(data = datasets$cohen1981, mods = quote(~ sqrt(ni))),
+   days_source        = list(data = datasets$normand1999_days, mods = quote(~ I(n1i > 50) + n2i)),
    bangert_four       = list(data = quote(bangert()), mods = quote(~ length + wic + feedback + meta))
 )
 
@@ -195,14 +147,14 @@ one_regression <- function(name) {
          fit <- tight(describe, yi, vi, method, test, design)
          fits <- c(fits, list(c(list(method = method, test = test), fit)))
       }
-   list(call = source_of(regressions[[name]]$data, regressions[[name]]$mods),
+   list(call = call_text(regressions[[name]]$data, regressions[[name]]$mods),
         yi = yi, vi = vi, design = unname(design), fits = fits)
 }
 
 # A line through zero. For tau2, QE and what follows from them metafor centres the effects first, which changes them
 # where no combination of the columns is constant; its log-likelihood, and lm(), take the effects as they are.
 no_constant <- function() {
-   data <- eval(data_calls$bcg)
+   data <- eval(datasets$bcg)
    yi <- as.numeric(data$yi)
    vi <- as.numeric(data$vi)
    design <- cbind(data$ablat)
@@ -217,18 +169,19 @@ no_constant <- function() {
 
 # ---- Permutation tests ----------------------------------------------------------------------------------------------
 permutations <- list(
-   list(data = data_calls$hart1999, mods = quote(~ 1), method = "REML", test = "z"),
-   list(data = data_calls$hart1999, mods = quote(~ 1), method = "REML", test = "knha"),
-   list(data = data_calls$hart1999, mods = quote(~ 1), method = "REML", test = "z", alternative = "less"),
-   list(data = data_calls$bcg_three, mods = quote(~ 1), method = "DL", test = "adhoc"),
-   list(data = data_calls$normand1999, mods = quote(~ 1), method = "REML", test = "z"),
-   list(data = data_calls$normand1999, mods = quote(~ 1), method = "DL", test = "t", alternative = "greater"),
-   list(data = data_calls$bcg, mods = quote(~ 1), method = "DL", test = "z"),
-   list(data = data_calls$hart1999, mods = quote(~ year), method = "REML", test = "knha"),
-   list(data = data_calls$hart1999, mods = quote(~ year), method = "ML", test = "z", alternative = "greater"),
-   list(data = quote(risk_ratios(dat.bcg[1:6, ])), mods = quote(~ ablat + year), method = "REML", test = "z"),
-   list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ I(alloc == "random")), method = "REML", test = "adhoc"),
-   list(data = quote(risk_ratios(dat.bcg)), mods = quote(~ 0 + factor(alloc == "random")), method = "PM",
+   list(data = datasets$hart1999, mods = quote(~ 1), method = "REML", test = "z"),
+   list(data = datasets$hart1999, mods = quote(~ 1), method = "REML", test = "knha"),
+   list(data = datasets$hart1999, mods = quote(~ 1), method = "REML", test = "z", alternative = "less"),
+   list(data = datasets$bcg_three, mods = quote(~ 1), method = "DL", test = "adhoc"),
+   list(data = datasets$normand1999, mods = quote(~ 1), method = "REML", test = "z"),
+   list(data = datasets$normand1999, mods = quote(~ 1), method = "DL", test = "t", alternative = "greater"),
+   list(data = datasets$bcg, mods = quote(~ 1), method = "DL", test = "z"),
+   list(data = datasets$hart1999, mods = quote(~ year), method = "REML", test = "knha"),
+   list(data = datasets$hart1999, mods = quote(~ year), method = "ML", test = "z", alternative = "greater"),
+   list(data = quote(escalc("RR", ai = tpos, bi = tneg, ci = cpos, di = cneg, data = dat.bcg[1:6, ])),
+        mods = quote(~ ablat + year), method = "REML", test = "z"),
+   list(data = datasets$bcg, mods = quote(~ I(alloc == "random")), method = "REML", test = "adhoc"),
+   list(data = datasets$bcg, mods = quote(~ 0 + factor(alloc == "random")), method = "PM",
         test = "z")
 )
 
@@ -242,7 +195,7 @@ one_permutation <- function(case) {
       list(n = length(test$QM.perm), p = I(test$pval), qm_p = test$QMp, quantiles = unname(distribution))
    }
    found <- tight(run, as.numeric(data$yi), as.numeric(data$vi), case$method, case$test, design, many = TRUE)
-   c(list(call = source_of(case$data, case$mods), yi = as.numeric(data$yi),
+   c(list(call = call_text(case$data, case$mods), yi = as.numeric(data$yi),
           vi = as.numeric(data$vi), design = unname(design), method = case$method, test = case$test,
           alternative = alternative), found)
 }
@@ -261,21 +214,12 @@ calls <- list(
                        "quantile(zval.perm, 0:20/20, type = 1)")
 )
 
-diagnostics_reference <- function() {
-   list(made_by = "Rscript data/reference/diagnostics.R",
-        versions = list(R = as.character(getRversion()), metafor = as.character(packageVersion("metafor")),
-                        metadat = as.character(packageVersion("metadat"))),
-        calls = calls,
-        datasets = sapply(names(data_calls), one_dataset, simplify = FALSE),
+reference <- function() {
+   list(calls = calls,
+        datasets = sapply(names_here, one_dataset, simplify = FALSE),
         gosh = list(one_gosh("hart1999", "REML", FALSE), one_gosh("normand1999", "REML", FALSE),
                     one_gosh("bcg", "REML", TRUE), one_gosh("bcg", "EE", TRUE)),
         meta_regression = sapply(names(regressions), one_regression, simplify = FALSE),
         no_constant = no_constant(),
         permutation = lapply(permutations, one_permutation))
-}
-
-# Run directly (not sourced): write the file beside the script.
-if (sys.nframe() == 0L) {
-   script <- sub("^--file=", "", grep("^--file=", commandArgs(FALSE), value = TRUE))
-   writeLines(json(diagnostics_reference()), file.path(dirname(script), "metafor_diagnostics.json"))
 }
