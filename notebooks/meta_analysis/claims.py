@@ -1,17 +1,15 @@
-"""What a check of each published claim needs, and which codings of the trials count as natural."""
+"""From stored results to what is said of each published claim: finding, verdict, and share of what was claimed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
-from meta_analysis.analyses import choose, mantel_haenszel_row, pooled_row
-from meta_analysis.verdicts import VERDICTS, Estimate
+from meta_analysis.report import estimate_with_interval, no_effect, number
+from meta_analysis.verdicts import VERDICTS, Estimate, distance, verdict_on_estimate, verdict_on_no_increase
 
 #: What a check of each claim would take.
 NEEDS = {
@@ -32,84 +30,57 @@ NEEDS = {
     "C15": "judgements of the trials' risk of bias by more than one team",
 }
 
-#: A coding is natural by rule, not by its result: a careful reviewer could choose it from the trial reports alone. All
-#: active arms or the highest dose; endpoint or change; each trial's own outcome, or one that another review pools under
-#: the claimed name. The first of each is the coding of our primary analysis.
-NATURAL = {
-    "C03": ["severity_review_manager", "severity_review_manager_high_dose_endpoint",
-            "severity_review_manager_combined_change"],
-    "C04": ["response", "response_high_dose"],
-    "C05": ["remission_mixed", "remission_mixed_high_dose", "remission", "loss_of_diagnosis",
-            "loss_of_diagnosis_high_dose"],
-}
-#: Trials whose results for an outcome are doubtful, so that leaving them out is natural too.
-DOUBTFUL = {"C04": ["MP-1"], "C05": ["MP-1"]}
-NULL = {"SMD": 0.0, "RR": 1.0}
 
-
-def own_method_rows(effects: pd.DataFrame, claim_id: str) -> list[dict[str, Any]]:
-    """Pool every natural coding of a claim by the review's own method, as rows of a results table.
-
-    Review Manager's random effects: DerSimonian and Laird with a Wald interval for the SMD, and around the
-    Mantel-Haenszel estimate for risk ratios.
+def stored_codings(other_methods: pd.DataFrame, claim_id: str) -> pd.DataFrame:
+    """The stored results of a claim's natural codings, the coding of the primary analysis first.
 
     Parameters
     ----------
-    effects : DataFrame
-        ``derived/02_effects.csv``.
+    other_methods : DataFrame
+        ``derived/03_other_methods.csv``.
     claim_id : str
-        C03, C04 or C05.
+
+    Raises
+    ------
+    KeyError
+        If there are none.
     """
-    rows = []
-    for effect_set in NATURAL[claim_id]:
-        trials = choose(effects, effect_set, "SMD" if claim_id == "C03" else "RR")
-        for left_out in ("", *DOUBTFUL.get(claim_id, [])):
-            kept = trials[trials["trial_id"] != left_out].reset_index(drop=True)
-            if left_out and len(kept) == len(trials):
-                continue  # the doubtful trial is not in this set
-            name = f"{claim_id}.{effect_set}" + (f".without.{left_out}" if left_out else "")
-            if claim_id == "C03":
-                rows.append(pooled_row(kept, name, tau2_method="DL", ci_method="Wald", pi_method="HTS"))
-            else:
-                rows.append(mantel_haenszel_row(kept, name, model="random"))
-            rows[-1]["study_set"] = f"without {left_out}" if left_out else "all with results"
-    return rows
+    rows = other_methods[other_methods["analysis_id"].str.startswith(f"{claim_id}.")]
+    if rows.empty:
+        raise KeyError(f"no stored result of a coding of {claim_id}")
+    return rows.reset_index(drop=True)
 
 
-def estimates(rows: Sequence[dict[str, Any]]) -> list[Estimate]:
-    """Estimate and interval of each results row."""
-    return [Estimate(row["estimate"], row["ci_low"], row["ci_high"]) for row in rows]
+def as_estimate(row: Mapping[str, Any] | pd.Series) -> Estimate:
+    """Estimate and interval of a results row."""
+    return Estimate(float(row["estimate"]), float(row["ci_low"]), float(row["ci_high"]))
 
 
-def implied_tau2(variances: ArrayLike, low: float, high: float, level_z: float = 1.959963984540054) -> float:
-    """Between-trial variance that a Wald interval of a random-effects pool implies for trials of given variances.
+def estimates(rows: pd.DataFrame) -> list[Estimate]:
+    """Estimate and interval of each row of a results table."""
+    return [as_estimate(row) for _, row in rows.iterrows()]
 
-    The interval's width gives its standard error, and 1 / se^2 is the sum of 1 / (v + tau2).
 
-    Parameters
-    ----------
-    variances : array_like, shape (k,)
-        Sampling variances of the trials (of the logarithm for ratios).
-    low, high : float
-        The interval on the scale of the variances.
+def _result(row: pd.Series) -> dict[str, Any]:
+    """What a verdict's row tells of the stored result behind it."""
+    return {name: row[name] for name in ("analysis_id", "estimate", "ci_low", "ci_high", "k")} | {
+        "people": row["n_active"] + row["n_control"]}
 
-    Returns
-    -------
-    float
-        tau2; NaN if the interval is narrower than these trials could give at tau2 = 0.
-    """
-    variances = np.asarray(variances, dtype=float)
-    information = (2 * level_z / (high - low)) ** 2
 
-    def excess(tau2: float) -> float:
-        return float(np.sum(1 / (variances + tau2)) - information)
+def finding_on_estimate(printed: Estimate, codings: pd.DataFrame) -> dict[str, Any]:
+    """Verdict, reason and result for a printed estimate, from the stored results of its natural codings."""
+    found = estimates(codings)
+    nearest = min(distance(printed, result) for result in found)
+    return {"verdict": verdict_on_estimate(printed, found, no_effect(codings["measure"].iloc[0])),
+            "why": f"nearest of {len(found)} natural codings is {number(nearest)} away"} | _result(codings.iloc[0])
 
-    if excess(0.0) < 0:
-        return float("nan")
-    upper = 1.0
-    while excess(upper) > 0:
-        upper *= 2
-    return brentq(excess, 0.0, upper, xtol=1e-12)
+
+def finding_on_harm(rows: pd.DataFrame) -> dict[str, Any]:
+    """Verdict, reason and result for "no significant increase", from the stored risk ratios that fit its words."""
+    found = estimates(rows)
+    return {"verdict": verdict_on_no_increase(found),
+            "why": f"risk ratios up to {number(max(result.high for result in found))} are not ruled out",
+            } | _result(rows.iloc[0])
 
 
 def verdict_table(claims: pd.DataFrame, findings: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -141,9 +112,48 @@ def verdict_table(claims: pd.DataFrame, findings: dict[str, dict[str, Any]]) -> 
     return table.assign(**texts, **numbers)
 
 
+def specification_in_words(specification: str, levels: pd.DataFrame) -> str:
+    """The choices of a specification, "severity/all/out/...", in the words of ``derived/05_levels.csv``, in order.
+
+    Raises
+    ------
+    ValueError
+        If the family has another number of choices than the specification names.
+    """
+    family, *chosen = specification.split("/")
+    known = levels[levels["family"] == family]
+    choices = known["choice"].unique()
+    if len(choices) != len(chosen):
+        raise ValueError(f"{specification} names {len(chosen)} choices, its family has {len(choices)}")
+    words = known.set_index(["choice", "level"])["meaning"]
+    return "; ".join(words[choice, level] for choice, level in zip(choices, chosen))
+
+
 def share_of_claim(claim: Estimate, found: Estimate, null: float) -> Estimate:
     """What was found as a share of what was claimed: 1 as claimed, 0 no effect; ratios on the log scale."""
     if null == 1.0:
         claim, found = Estimate(*np.log(claim)), Estimate(*np.log(found))
     ends = sorted((found.low / claim.estimate, found.high / claim.estimate))
     return Estimate(found.estimate / claim.estimate, *ends)
+
+
+def share_rows(claim: str, printed: Estimate, found: Mapping[str, Estimate], measure: str) -> list[dict[str, Any]]:
+    """A claim and what was found as rows for `claims_plot.share_plot`: each as a share of the claim.
+
+    Parameters
+    ----------
+    claim : str
+        Heading of the rows.
+    printed : Estimate
+    found : dict
+        Label -> result.
+    measure : str
+        SMD, or a ratio.
+    """
+    rows = []
+    for label, result in {"claimed": printed, **found}.items():
+        share = share_of_claim(printed, result, no_effect(measure))
+        rows.append({"claim": claim, "label": label, "kind": "claimed" if label == "claimed" else "found",
+                     "share": share.estimate, "low": share.low, "high": share.high,
+                     "text": estimate_with_interval(result)})
+    return rows

@@ -57,8 +57,8 @@ def verdict_on_estimate(claim: Estimate, natural: Sequence[Estimate], null: floa
     claim : Estimate
         As printed.
     natural : sequence of Estimate
-        Results of codings that were called natural before any was computed; the first is the one nearest to the
-        primary analysis, and gives the conclusion.
+        Results of the codings that a rule without sight of results calls natural (`natural_codings`); the first is the
+        one nearest to the primary analysis, and gives the conclusion.
     null : float
         No effect: 0 for differences, 1 for ratios.
 
