@@ -34,6 +34,6 @@ def answer(results: pd.DataFrame, claims: pd.DataFrame) -> str:
         f"was {number(response['estimate'])} times as frequent ({interval(response['ci_low'], response['ci_high'])}). "
         f"That is less sure than it looks: the trials are few and small (the data allow a between-trial variance up to "
         f"{number(severity['tau2_high'])}), most people could tell what they had been given, and a published estimate "
-        f"of {number(claim)}, whose list of trials we could not read, becomes {number(as_published['estimate'])} when its own "
-        f"method is run on these {severity['k']}."
+        f"of {number(claim)}, whose list of trials we could not read, becomes "
+        f"{number(as_published['estimate'])} when its own method is run on these {severity['k']}."
     )
