@@ -54,3 +54,11 @@ def test_mantel_haenszel_rows_use_the_counts(effects, model):
     expected = mantel_haenszel([10, 18, 25], [20, 30, 40], [5, 12, 16], [21, 31, 41], measure="RR", model=model)
     assert row["estimate"] == pytest.approx(np.exp(expected.estimate), rel=1e-12)
     assert row["ci_method"] == "Wald"
+
+
+def test_people_of_a_trial_without_events_count_for_a_difference_and_not_for_a_ratio(effects):
+    for measure, k, people in (("RR", 2, (70, 72)), ("RD", 3, (90, 93))):
+        trials = choose(effects, "response", measure)
+        trials.loc[0, ["events_active", "events_control"]] = 0
+        row = mantel_haenszel_row(trials, "x")
+        assert (row["k"], row["n_active"], row["n_control"]) == (k, *people)

@@ -63,7 +63,7 @@ def pooled_row(
     Returns
     -------
     dict
-        As from `report.result_row`: ratios on their natural scale. With a single trial the row is that trial's effect
+        As from `results.result_row`: ratios on their natural scale. With a single trial the row is that trial's effect
         with its normal interval, and says so.
     """
     if len(effects) == 1:
@@ -81,9 +81,13 @@ def mantel_haenszel_row(
 ) -> dict[str, Any]:
     """Pool event counts by Mantel-Haenszel weights; parameters and result as `pooled_row`.
 
-    `model` "random" is Review Manager's form: DerSimonian-Laird with Q taken around the Mantel-Haenszel estimate.
+    `model` "random" is Review Manager's form: DerSimonian-Laird with Q taken around the Mantel-Haenszel estimate. A
+    trial in which nobody or everybody had the event says nothing of a ratio: it counts neither in `k` nor among the
+    people.
     """
     counts = [effects[name] for name in ("events_active", "n_active", "events_control", "n_control")]
     result = mantel_haenszel(*counts, measure=effects["measure"].iloc[0], model=model)
     methods = {"model": model, "tau2_method": "" if model == "common" else "DL around MH", "ci_method": "Wald"}
-    return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **_described(effects))
+    events, people = counts[0] + counts[2], counts[1] + counts[3]
+    tells = (effects["measure"] == "RD") | ((events > 0) & (events < people))
+    return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **_described(effects[tells]))
