@@ -10,6 +10,7 @@ import IPython.display
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
+from PIL import Image
 
 from meta_analysis import figure_files
 
@@ -60,6 +61,17 @@ def test_the_picture_shown_is_the_picture_saved_with_its_alternative_text(shown,
     assert metadata == {"image/png": {"width": 300, "alt": ALT}}
     assert int.from_bytes(png[16:20], "big") == 3 * figure_files.PNG_DPI
     assert plt.get_fignums() == before, "the figure is closed, so that it is not shown a second time"
+
+
+def test_the_picture_has_few_colours_and_keeps_paper_white_ink_dark_and_colours_apart(shown, tmp_path):
+    more = "ax.plot([0, 1], [2, 1], color='#D55E00'); ax.axhspan(2, 3, color='#f0f0f0')"
+    exec(DRAW.replace("ax.legend()", more), {})
+    picture = Image.open(tmp_path / "figures" / "03_line.png")
+    assert picture.mode == "P" and len(picture.getcolors()) <= 64
+    colours = {colour for _, colour in picture.convert("RGB").getcolors()}
+    assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    for wanted in ((213, 94, 0), (26, 26, 26), (240, 240, 240)):
+        assert min(max(abs(a - b) for a, b in zip(wanted, colour)) for colour in colours) <= 8
 
 
 def test_the_svg_tells_a_screen_reader_what_it_shows(shown, tmp_path):

@@ -155,6 +155,12 @@ def test_the_direction_of_an_event_is_neither_guessed_nor_given_for_scores():
         plots.favours("SMD", "good")
 
 
+def test_a_label_says_what_is_measured_and_which_side_favours_the_active_arm():
+    assert plots.measure_label("SMD") == "Standardised mean difference\n(below 0 favours MDMA-AT)"
+    assert plots.measure_label("RR", "good") == "Risk ratio\n(above 1 favours MDMA-AT)"
+    assert plots.measure_label("OR", "bad", "A") == "Odds ratio\n(below 1 favours A)"
+
+
 def test_axis_shows_no_effect_all_estimates_and_ordinary_intervals_but_not_a_huge_one():
     low, high = plots.axis_range([-1.0, -0.6, -0.8], [-1.4, -1.0, -30.0], [-0.6, -0.2, 28.4], "SMD")
     assert -4 < low < -1.4 and 0 < high < 4
@@ -488,8 +494,13 @@ def test_dots_give_back_the_table_they_show():
     assert plotted["arrow_high"].tolist() == (table["high"] > 0.5).tolist()
     assert plotted["arrow_low"].any() and plotted["arrow_high"].any()
     panel = frame.panel_of(fig.axes[0])
-    dots = [tuple(line.get_xydata()[0]) for line in panel.lines if line.get_marker() in ("o", "D")]
-    assert dots == list(plotted[["estimate", "y"]].itertuples(index=False, name=None))
+    main, others = plotted["main"], ~plotted["main"]
+    for marker, which in (("D", main), ("o", others)):
+        [dots] = [line.get_xydata() for line in panel.lines if line.get_marker() == marker]
+        np.testing.assert_array_equal(dots, plotted.loc[which, ["estimate", "y"]])
+    [ends] = [line.get_xydata() for line in panel.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2]
+    pairs = ends[~np.isnan(ends[:, 0])].reshape(-1, 4)  # low, y, high, y of each interval
+    np.testing.assert_array_equal(pairs, plotted.loc[others, ["drawn_low", "y", "drawn_high", "y"]])
     band = panel.collections[0].get_paths()[0].vertices[:, 0]
     assert (band.min(), band.max()) == (-2, -0.2), "a band is cut at the ends of the axis"
     assert any(list(line.get_xdata()) == [-0.5, -0.5] for line in panel.lines)

@@ -10,6 +10,7 @@ from meta_analysis.data import read_derived
 from meta_analysis.leave_out import gosh
 from meta_analysis.missing_outcomes import SCENARIOS
 from meta_analysis.pooling import pool
+from meta_analysis.report import estimate_with_interval
 from meta_analysis.results import one, results_table
 from meta_analysis.small_study import egger_test
 
@@ -97,6 +98,14 @@ def test_one_at_a_time_ends_with_the_whole_pool():
     by_hand = pool(SEVERITY["yi"][1:], SEVERITY["vi"][1:])
     np.testing.assert_allclose(one(rows, "severity.without.MP-1")["estimate"], by_hand.estimate, rtol=1e-12)
     assert one(rows, "severity.up_to.MP-1")["k"] == 1
+
+
+def test_rows_for_the_reader_hold_the_result_as_a_text():
+    rows = sensitivity_tables.one_at_a_time(SEVERITY, "severity")[:2]
+    shown = sensitivity_tables.show_rows(rows, ["analysis_id", "k"])
+    assert shown.columns.tolist() == ["analysis_id", "k", "result", "τ²"]
+    assert shown["result"].tolist() == [estimate_with_interval(row) for row in rows]
+    assert shown["k"].tolist() == ["5", "5"]
 
 
 def test_influence_has_a_row_for_each_trial():

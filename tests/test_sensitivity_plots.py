@@ -21,8 +21,8 @@ from meta_analysis.data import read_derived, read_extracted
 from meta_analysis.funnel import funnel_plot
 from meta_analysis.plots import WIDTH
 from meta_analysis.pooling import pool
-from meta_analysis.results import one
-from meta_analysis.sensitivity_tables import counts_with_lost
+from meta_analysis.results import one, results_table
+from meta_analysis.sensitivity_tables import counts_with_lost, one_at_a_time
 from meta_analysis.small_study import trim_and_fill
 from meta_analysis.specification_plot import Mark, specification_alt_text, specification_figure
 from meta_analysis.tau2 import METHODS
@@ -43,8 +43,26 @@ def ax():
     return plt.figure().add_subplot()
 
 
+def test_one_trial_at_a_time_has_a_panel_for_each_outcome_on_shared_rows():
+    results = {title: results_table(one_at_a_time(own, title.lower())) for title, own in TWO.items()}
+    results["Response"] = results["Response"].query("not study_set.str.contains('Oehen')", engine="python")
+    full = {title: one(read_derived("03_results.csv"), f"{title.lower()}.primary") for title in TWO}
+    fig, marks, alt = sensitivity_figures.one_at_a_time_figure(results, full)
+    left, right = fig.axes
+    assert left.get_ylim() == right.get_ylim() and right.get_xscale() == "log"
+    places = dict(zip([label.get_text() for label in left.get_yticklabels()], left.get_yticks()))
+    assert list(places) == results["Severity"]["study_set"].tolist()
+    for ax, found in zip(fig.axes, results.values()):
+        [dots] = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
+        np.testing.assert_array_equal(dots[:, 0], found["estimate"])
+        assert dots[:, 1].tolist() == [places[label] for label in found["study_set"]]
+    assert len(marks) == 12 + 10 and f"Severity, all trials {full['Severity']['estimate']:.2f} (dashed line)" in alt
+    first = results["Severity"].iloc[0]
+    assert f"{first['study_set']} {first['estimate']:.2f} ({first['ci_low']:.2f} to {first['ci_high']:.2f})" in alt
+
+
 def test_the_trace_begins_at_the_common_effect_and_meets_the_estimators(ax):
-    back, drawn = sensitivity_plots.tau_trace_plot(ax, RESPONSE["yi"], RESPONSE["vi"], measure="RR")
+    back, drawn = sensitivity_plots.tau_trace_plot(ax, RESPONSE["yi"], RESPONSE["vi"], measure="RR", event="good")
     assert back is ax and ax.get_yscale() == "log"
     common = pool(RESPONSE["yi"], RESPONSE["vi"], model="common")
     np.testing.assert_allclose(drawn.loc[0, ["estimate", "low", "high"]].astype(float),
@@ -68,6 +86,7 @@ def test_contours_show_where_significance_ends(ax):
     _, drawn = sensitivity_plots.imor_plot(ax, grid, np.exp(p), p)
     assert drawn.query("imor_active == 0.1 and imor_control == 10")["p"].item() == 0.2
     assert ax.get_xscale() == ax.get_yscale() == "log"
+    assert "p above 0.05" in [text.get_text() for text in ax.texts]
 
 
 def test_probabilities_fall_with_the_threshold(ax):
@@ -88,6 +107,27 @@ def test_funnel_puts_precise_trials_on_top(ax):
     assert drawn["estimate"].between(low, high).all()
     with pytest.raises(ValueError, match="variances above zero"):
         funnel_plot(ax, SEVERITY.assign(label="", vi=0.0), measure="SMD", estimate=0.0)
+
+
+@pytest.mark.parametrize(("effects", "measure"), [(SEVERITY, "SMD"), (RESPONSE, "RR")])
+def test_no_label_of_a_funnel_stands_on_a_line_a_mark_or_another_label(effects, measure):
+    fig, [ax, _] = sensitivity_plots.panels(2, 3.2, foot=0.86)
+    centre = float(pool(effects["yi"], effects["vi"]).estimate)
+    event = "good" if measure == "RR" else None
+    funnel_plot(ax, effects.assign(label=effects["trial_id"]), measure=measure, event=event, estimate=centre)
+    fig.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == len(effects)
+    lines = [line for line in ax.lines if line.get_transform() == ax.transData]
+    assert len(lines) == 4 + 2  # no effect, the result and its funnel; the marks, of which none is filled
+    for line in lines:
+        points = ax.transData.transform(line.get_xydata())
+        if line.get_marker() == "None":
+            share = np.linspace(0, 1, 100)[:, None]
+            points = np.concatenate([a + share * (b - a) for a, b in zip(points[:-1], points[1:])])
+        assert not any(box.contains(*point) for box in boxes for point in points)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+    assert all(ax.bbox.containsx(box.x0) and ax.bbox.containsx(box.x1) for box in boxes)
 
 
 def test_figures_of_the_notebook_say_their_numbers():
@@ -120,7 +160,7 @@ def test_the_specification_figure_holds_the_whole_curve():
     found = curve("remission")
     levels, shares = curve_summary.level_summary(found), curve_summary.variance_shares(found)
     marks = [Mark("Under test", 2.32, "--")]
-    fig, bins = specification_figure(found, levels, shares, marks=marks, note="A last line.")
+    fig, bins = specification_figure(found, levels, shares, event="good", marks=marks, note="A last line.")
     assert fig.get_figwidth() == WIDTH and fig.get_figheight() < 10  # a page of a journal
     assert bins["first"].iloc[0] == 0 and bins["last"].iloc[-1] == found.estimate.size - 1
     assert (bins["first"].iloc[1:].to_numpy() == bins["last"].iloc[:-1].to_numpy() + 1).all()
@@ -130,6 +170,13 @@ def test_the_specification_figure_holds_the_whole_curve():
     assert f"{found.estimate.size:,} specifications" in texts and "Under test 2.32" in texts
     shown = levels[levels["specifications"] > 0]
     assert set(shown["meaning"]) <= set(texts) and "nothing: left out of a ratio" not in texts
+    assert "above 1: favours MDMA-AT" in texts
+    [picture] = [np.ma.filled(image.get_array(), np.nan) for image in fig.axes[0].images]
+    rows = picture[~np.isnan(picture).all(axis=1)]
+    np.testing.assert_array_equal(rows[::5], rows[4::5])  # a level is five rows of the picture
+    assert len(rows) == 5 * len(shown) and (rows.max(axis=1) == 1).all()
+    whole = np.quantile(found.estimate[curve_summary.by_estimate(found)[bins["first"][0] : bins["last"][0] + 1]], 0.5)
+    assert bins["estimate"][0] == pytest.approx(whole, rel=1e-12)
     alt = specification_alt_text(found, shares, subject="remission", event="good", marks=marks)
     assert "Under test: 2.32" in alt and f"Definition {shares['share'].iloc[0]:.0f} percent" in alt
 

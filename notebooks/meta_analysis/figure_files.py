@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 PNG_DPI = 200  # 7 inches become 1400 pixels: sharp in print at that width and on a dense screen
+COLOURS = 64
 SCREEN_DPI = 100  # pixels of the page per inch of figure, when shown in a notebook
 
 
@@ -44,12 +45,30 @@ def accessible_svg(svg: str, alt: str) -> str:
                   svg, count=1)
 
 
-def with_palette(png: bytes) -> bytes:
-    """The same picture in 64 colours: a third of the bytes, no difference that an eye could see in line drawings."""
+def png(fig: Any) -> bytes:
+    """The figure as a PNG in 64 colours: a third of the bytes, no difference that an eye could see in line drawings.
+
+    The pixels go straight from the canvas to a palette. The paper stays quite white; all that is drawn on it is
+    gathered into the other colours by an octree, which takes an eighth of the time of a median cut.
+    """
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    picture, small = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
-    picture.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    fig.set_dpi(PNG_DPI)
+    canvas, small = FigureCanvasAgg(fig), io.BytesIO()
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba()).view(np.uint32)[..., 0]  # the four bytes of a pixel as one number
+    drawn = pixels != 0xFFFFFFFF
+    indices = np.full(drawn.shape, COLOURS - 1, dtype=np.uint8)
+    palette: list[int] = []
+    if drawn.any():
+        row = Image.frombuffer("RGBA", (int(drawn.sum()), 1), pixels[drawn].tobytes(), "raw", "RGBA", 0, 1)
+        inks = row.convert("RGB").quantize(COLOURS - 1, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        indices[drawn], palette = np.asarray(inks)[0], inks.getpalette()
+    picture = Image.fromarray(indices)
+    picture.putpalette(palette + [255] * (3 * COLOURS - len(palette)))
+    picture.save(small, "PNG")
     return small.getvalue()
 
 
@@ -85,12 +104,11 @@ def show_figure(fig: Any, name: str, alt: str) -> None:
     from meta_analysis.data import figure_path
     from meta_analysis.plots import style
 
-    png, svg = io.BytesIO(), io.StringIO()
+    svg = io.StringIO()
     settings = {"svg.hashsalt": "meta_analysis", "svg.fonttype": "path", "savefig.bbox": None}
     with style(), matplotlib.rc_context(settings):
-        fig.savefig(png, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        picture = png(fig)
         fig.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    picture = with_palette(png.getvalue())
     path = figure_path(f"{name}.png")
     path.write_bytes(picture)
     path.with_suffix(".svg").write_text(accessible_svg(svg.getvalue(), alt), encoding="utf-8", newline="\n")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from numpy.typing import ArrayLike, NDArray
 
 from meta_analysis.plots import GREY, INK, RULE, SMALL, TEXT, axis_ticks, text_width, tick_texts, typographic, wrap
 from meta_analysis.report import MEASURES, RATIO_MEASURES, check_measure, no_effect, number
@@ -184,8 +185,8 @@ def draw_axis(ax: Axes, panel: Axes, frame: Frame, measure: str, limits: tuple[f
             ax.text(x, y, text, size=SMALL, ha=align, va="center")
 
 
-def draw_interval(panel: Axes, y: float, low: float, high: float, **line: object) -> dict[str, object]:
-    """Draw one interval at height `y`, with an arrow at each end that lies outside the panel.
+def draw_interval(panel: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, **line: object) -> dict[str, NDArray]:
+    """Draw an interval at height `y`, or several at theirs, with an arrow at each end that lies outside the panel.
 
     Returns
     -------
@@ -194,13 +195,17 @@ def draw_interval(panel: Axes, y: float, low: float, high: float, **line: object
     """
     left, right = panel.get_xlim()
     drawn = {"drawn_low": np.clip(low, left, right), "drawn_high": np.clip(high, left, right),
-             "arrow_low": bool(low < left), "arrow_high": bool(high > right)}
+             "arrow_low": np.less(low, left), "arrow_high": np.greater(high, right)}
     look = {"color": INK, "lw": 1.0, "zorder": 4, "solid_capstyle": "butt"} | line
-    panel.plot([drawn["drawn_low"], drawn["drawn_high"]], [y, y], **look)
+    heights = np.ravel(y)
+    # All intervals are one line with a gap after each: much faster than a line for each.
+    ends = np.column_stack([np.ravel(drawn["drawn_low"]), np.ravel(drawn["drawn_high"]), np.full(heights.size, np.nan)])
+    panel.plot(ends.ravel()[:-1], np.repeat(heights, 3)[:-1], **look)
     for end, x, marker in (("arrow_low", left, "<"), ("arrow_high", right, ">")):
-        if drawn[end]:
-            panel.plot([x], [y], marker=marker, ms=4 + look["lw"], mew=0, color=look["color"], clip_on=False, zorder=6,
-                       ls="none")
+        at = heights[np.ravel(drawn[end])]
+        if at.size:
+            panel.plot(np.full(at.size, x), at, marker=marker, ms=4 + look["lw"], mew=0, color=look["color"],
+                       clip_on=False, zorder=6, ls="none")
     return drawn
 
 

@@ -104,8 +104,7 @@ def dot_interval_plot(ax: Axes, table: pd.DataFrame, *, measure: str, columns: M
         panel.fill_between([low, high], floor, top, color=BAND, lw=0, zorder=0)
     if reference is not None:
         panel.plot([reference] * 2, [floor, top], color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
-    drawn = [_draw_dot(panel, mark) for _, mark in marks.iterrows()]
-    return ax, marks.join(pd.DataFrame(drawn))
+    return ax, marks.join(_draw_dots(panel, marks))
 
 
 @style()
@@ -152,11 +151,16 @@ def dot_interval_alt_text(plotted: pd.DataFrame, *, measure: str, subject: str, 
     return " ".join(sentences)
 
 
-def _draw_dot(panel: Axes, mark: pd.Series) -> dict[str, object]:
-    if np.isnan(mark["low"]):
-        return {"drawn_low": np.nan, "drawn_high": np.nan, "arrow_low": False, "arrow_high": False}
-    drawn = draw_interval(panel, mark["y"], mark["low"], mark["high"], lw=1.6 if mark["main"] else 1.0)
-    size, face = (MAIN_DOT, INK) if mark["main"] else (DOT, BLUE)
-    panel.plot([mark["estimate"]], [mark["y"]], marker="D" if mark["main"] else "o", ms=size, mfc=face, mec=INK,
-               mew=0.5, ls="none", zorder=5)
+def _draw_dots(panel: Axes, marks: pd.DataFrame) -> pd.DataFrame:
+    """Draw the estimates that there are; returns what `frame.draw_interval` does, one row a mark."""
+    drawn = pd.DataFrame({"drawn_low": np.nan, "drawn_high": np.nan, "arrow_low": False, "arrow_high": False},
+                         index=marks.index)
+    main = marks["main"].astype(bool)
+    for which, width, marker, size, face in ((~main, 1.0, "o", DOT, BLUE), (main, 1.6, "D", MAIN_DOT, INK)):
+        rows = marks[which & marks["low"].notna()]
+        if len(rows):
+            ends = draw_interval(panel, rows["y"], rows["low"], rows["high"], lw=width)
+            drawn.loc[rows.index, list(ends)] = pd.DataFrame(ends, index=rows.index)
+            panel.plot(rows["estimate"], rows["y"], marker=marker, ms=size, mfc=face, mec=INK, mew=0.5, ls="none",
+                       zorder=5)
     return drawn

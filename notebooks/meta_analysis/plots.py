@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import matplotlib.style
 import numpy as np
-from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from meta_analysis.report import MEASURES, RATIO_MEASURES, check_measure, no_effect, number
@@ -62,9 +62,7 @@ def style() -> Iterator[None]:
 def text_width(text: str, size: float = TEXT, bold: bool = False) -> float:
     """Width in inches of a text (its longest line) in DejaVu Sans."""
     font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-    renderer = RendererAgg(1, 1, 720)
-    with matplotlib.rc_context({"text.hinting": STYLE["text.hinting"]}):
-        return max(renderer.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 720
+    return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 72
 
 
 def wrap(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
@@ -74,17 +72,27 @@ def wrap(text: str, width: float, size: float = TEXT, bold: bool = False) -> str
     """
     lines: list[str] = []
     for paragraph in text.split("\n"):
+        if text_width(paragraph, size, bold) <= width:
+            lines.append(paragraph)
+            continue
         pieces = [word for piece in re.findall(r"\([^()]*\)\S*|[^ ]+", paragraph)
                   for word in ([piece] if text_width(piece, size, bold) <= width else piece.split(" "))]
-        line = ""
+        line, used, blank = "", 0.0, _advance(" ", size, bold)
         for piece in pieces:
-            longer = f"{line} {piece}" if line else piece
-            if line and text_width(longer, size, bold) > width:
+            more = _advance(piece, size, bold)
+            if line and used + blank + more > width:
                 lines.append(line)
-                longer = piece
-            line = longer
+                line, used = piece, more
+            else:
+                line, used = (f"{line} {piece}", used + blank + more) if line else (piece, more)
         lines.append(line)
     return "\n".join(lines)
+
+
+@lru_cache(maxsize=4096)
+def _advance(word: str, size: float, bold: bool) -> float:
+    """How far a word moves the pen, in inches: the widths of words add up to that of a line, blanks included."""
+    return text_width(f"|{word}|", size, bold) - text_width("||", size, bold)
 
 
 def typographic(text: str) -> str:
@@ -121,6 +129,12 @@ def scale_sentence(measure: str, event: str | None = None, active: str = "MDMA-A
     below, above = (side[0].lower() + side[1:] for side in favours(measure, event, active, control))
     null = number(no_effect(measure), 0)
     return f"{MEASURES[measure]} ({measure}): below {null} {below}, above {null} {above}."
+
+
+def measure_label(measure: str, event: str | None = None, active: str = "MDMA-AT") -> str:
+    """Two lines for an axis: the measure, and on which side of no effect it favours the active arm."""
+    side = "below" if favours(measure, event, active)[0] == f"Favours {active}" else "above"
+    return f"{MEASURES[measure]}\n({side} {number(no_effect(measure), 0)} favours {active})"
 
 
 def axis_range(estimates: Sequence[float], lows: Sequence[float], highs: Sequence[float],

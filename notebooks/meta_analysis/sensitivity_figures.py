@@ -6,7 +6,7 @@ Every function takes `trials`, a dict of titles to effects (from `analyses.choos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,30 @@ from numpy.typing import NDArray
 
 from meta_analysis import missing_outcomes
 from meta_analysis.bayes import Posterior
+from meta_analysis.frame import LINE
 from meta_analysis.funnel import funnel_plot
 from meta_analysis.intervals import dot_interval_alt_text, dot_interval_figure
 from meta_analysis.leave_out import gosh
+from meta_analysis.plots import GREY, SMALL, WIDTH, style, wrap
 from meta_analysis.pooling import Pool, pool
-from meta_analysis.report import interval, number, percent
+from meta_analysis.report import RATIO_MEASURES, interval, number, percent
 from meta_analysis.sensitivity import gosh_split
-from meta_analysis.sensitivity_plots import exceedance_plot, gosh_plot, imor_plot, panels, tau_trace_plot
+from meta_analysis.sensitivity_plots import (
+    exceedance_plot,
+    gosh_plot,
+    imor_plot,
+    one_at_a_time_plot,
+    panels,
+    tau_trace_plot,
+)
 from meta_analysis.small_study import TrimAndFill
+from meta_analysis.specification import Curve
+from meta_analysis.specification_plot import Mark, specification_alt_text, specification_figure
 
 Drawn = tuple[Figure, pd.DataFrame, str]
 TITLES = {"severity": "Severity", "response": "Response", "loss_of_diagnosis": "Loss of diagnosis"}
+FUNNEL_KEY = ("White: p above 0.1 for the trial alone; greys, from light to dark: p below 0.1, 0.05 and 0.01. Dashed: "
+              "the pooled result, and where 95% of trials about it would lie. Hollow: mirror images of trim-and-fill.")
 FARTHEST, STEPS, BOX = 100.0, 31, 5.0  # odds ratios of the missing: how far the map goes, its grid, the usual range
 
 
@@ -53,15 +66,53 @@ def rows_figure(
     return fig, marks, alt
 
 
+@style()
+def one_at_a_time_figure(results: Mapping[str, pd.DataFrame], full: Mapping[str, pd.Series]) -> Drawn:
+    """Each trial left out in turn, and the trials joining in the order of time: a panel for each outcome.
+
+    Parameters
+    ----------
+    results : dict
+        Title -> results table of `sensitivity_tables.one_at_a_time`. What the rows have in common is written once, at
+        the left; an outcome that lacks a trial leaves its rows blank.
+    full : dict
+        Title -> result of all trials, a dashed line.
+    """
+    labels = list(dict.fromkeys(pd.concat(results.values())["study_set"]))
+    labels.sort(key=lambda label: not label.startswith("without"))
+    first_joined = next(place for place, label in enumerate(labels) if not label.startswith("without"))
+    y = {label: -place - (place >= first_joined) for place, label in enumerate(labels)}
+    height = 0.34 + LINE * (len(labels) + 2) + 0.58
+    fig, axes = panels(len(results), height, gap=0.2, head=0.34, foot=0.58, left=1.5)
+    marks, words = [], ["Estimates with 95% confidence intervals, one trial at a time."]
+    for ax, (title, found) in zip(axes, results.items()):
+        names = {"study_set": "label", "ci_low": "low", "ci_high": "high"}
+        drawn = found[["study_set", "estimate", "ci_low", "ci_high"]].rename(columns=names)
+        one_at_a_time_plot(ax, drawn.assign(y=drawn["label"].map(y)), full[title]["estimate"], title=title,
+                           **_scale(found))
+        marks.append(drawn.assign(group=title))
+        listed = "; ".join(f"{row.label} {number(row.estimate)} ({interval(row.low, row.high)})"
+                           for row in drawn.itertuples())
+        words.append(f"{title}, all trials {number(full[title]['estimate'])} (dashed line): {listed}.")
+    axes[0].set_yticks(list(y.values()), list(y))
+    return fig, pd.concat(marks), " ".join(words)
+
+
+def _scale(effects: pd.DataFrame) -> dict[str, str | None]:
+    """Measure of a set of trials and, for ratios, what is counted: response and loss of diagnosis, to be hoped for."""
+    measure = effects["measure"].iloc[0]
+    return {"measure": measure, "event": "good" if measure in RATIO_MEASURES else None}
+
+
 def all_subsets_figure(trials: Mapping[str, pd.DataFrame]) -> Drawn:
     """GOSH for each set of trials, the trial that splits its cloud told apart."""
-    fig, axes = panels(len(trials), 2.8, head=0.58)
+    fig, axes = panels(len(trials), 2.9, head=0.58, foot=0.56)
     marks, splits = [], []
     for ax, (title, own) in zip(axes, trials.items()):
         subsets = gosh(own["yi"], own["vi"])
         study = gosh_split(subsets).study
         name = own["trial_id"].iloc[study]
-        _, drawn = gosh_plot(ax, subsets, study, name, measure=own["measure"].iloc[0], title=title)
+        _, drawn = gosh_plot(ax, subsets, study, name, title=title, **_scale(own))
         marks.append(drawn.assign(group=title))
         means = drawn.groupby("with_it")["estimate"].mean()
         splits.append(f"{title}: {name}, mean {number(means[True])} with it and {number(means[False])} without")
@@ -71,10 +122,10 @@ def all_subsets_figure(trials: Mapping[str, pd.DataFrame]) -> Drawn:
 
 def tau_figure(trials: Mapping[str, pd.DataFrame]) -> Drawn:
     """The pooled effect against tau, with the estimators of tau."""
-    fig, axes = panels(len(trials), 2.5)
+    fig, axes = panels(len(trials), 2.5, left=0.66, gap=0.76)
     marks = []
     for ax, (title, own) in zip(axes, trials.items()):
-        _, drawn = tau_trace_plot(ax, own["yi"], own["vi"], measure=own["measure"].iloc[0], title=title)
+        _, drawn = tau_trace_plot(ax, own["yi"], own["vi"], title=title, **_scale(own))
         marks.append(drawn.assign(group=title))
     marks = pd.concat(marks)
     estimators = [f"{row.group}, {row.method}: tau {number(row.tau)} gives {number(row.estimate)}."
@@ -107,16 +158,18 @@ def missing_square(counts: Mapping[str, NDArray]) -> Pool:
     return pool(at.estimate, at.variance)
 
 
+@style()
 def funnel_figure(trials: Mapping[str, pd.DataFrame], filled: Mapping[str, TrimAndFill]) -> Drawn:
     """Contour-enhanced funnel plots with the mirror images of trim-and-fill."""
-    fig, axes = panels(len(trials), 2.8)
+    fig, axes = panels(len(trials), 3.2, foot=0.86)
+    fig.text(0.05 / WIDTH, 0.04 / 3.2, wrap(FUNNEL_KEY, WIDTH - 0.1, SMALL), size=SMALL, color=GREY, va="bottom")
     marks, words = [], ["Funnel plots with contours of significance."]
     for ax, (title, own) in zip(axes, trials.items()):
         mirror = filled[title]
         added = pd.DataFrame({"yi": mirror.effects[len(own):], "vi": mirror.variances[len(own):]})
         centre = float(pool(own["yi"], own["vi"]).estimate)
-        _, drawn = funnel_plot(ax, own.assign(label=own["trial_id"]), measure=own["measure"].iloc[0], title=title,
-                               estimate=centre, filled=added)
+        _, drawn = funnel_plot(ax, own.assign(label=own["trial_id"]), title=title, estimate=centre, filled=added,
+                               **_scale(own))
         marks.append(drawn.assign(group=title))
         dots = ", ".join(f"{row.label} {number(row.estimate)} (se {number(row.se)})" for row in drawn.itertuples()
                          if row.kind == "study")
@@ -140,3 +193,11 @@ def thresholds_figure(posteriors: Mapping[str, Posterior], marked: Mapping[str, 
         for name, value in marked.items()]
     words.insert(0, "Probability that the effect lies beyond each threshold, by prior.")
     return fig, pd.concat(marks), " ".join(words)
+
+
+def curve_figure(curve: Curve, levels: pd.DataFrame, shares: pd.DataFrame, marks: Sequence[Mark], *, subject: str,
+                 note: str = "") -> Drawn:
+    """The specification curve with its choices (`specification_plot`); the events of ratios are to be hoped for."""
+    event = "good" if curve.family.measure in RATIO_MEASURES else None
+    fig, drawn = specification_figure(curve, levels, shares, event=event, marks=marks, note=note)
+    return fig, drawn, specification_alt_text(curve, shares, subject=subject, event=event, marks=marks)

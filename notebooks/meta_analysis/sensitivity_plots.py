@@ -1,4 +1,4 @@
-"""Pictures of sensitivity: the pooled effect against tau, all subsets, missing outcomes, chances beyond a threshold.
+"""Pictures of sensitivity: one trial at a time, the effect against tau, all subsets, missing outcomes, thresholds.
 
 Each function draws on an axis and gives it back with the plotted numbers. Everything is readable in greyscale.
 """
@@ -11,14 +11,29 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from meta_analysis.bayes import Posterior, posterior_given_tau
+from meta_analysis.frame import draw_interval
 from meta_analysis.leave_out import Gosh
-from meta_analysis.plots import BAND, BLUE, GREY, INK, SMALL, WIDTH, axis_ticks, style, tick_texts
-from meta_analysis.report import MEASURES, RATIO_MEASURES, no_effect, number
+from meta_analysis.plots import (
+    BAND,
+    BLUE,
+    GREY,
+    INK,
+    SMALL,
+    TEXT,
+    WIDTH,
+    axis_range,
+    axis_ticks,
+    measure_label,
+    style,
+    tick_texts,
+)
+from meta_analysis.report import RATIO_MEASURES, no_effect, number
 from meta_analysis.tau2 import METHODS, estimate_tau2
 
 Z = 1.959963984540054  # a normal 95 % interval
@@ -27,9 +42,10 @@ LEADER = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 
 
-def panels(count: int, height: float = 2.6, *, gap: float = 0.66, head: float = 0.28) -> tuple[Figure, list[Axes]]:
-    """A figure `WIDTH` inches wide with `count` axes side by side; `head` inches are kept free above them."""
-    left, right, foot = 0.56, 0.16, 0.46
+def panels(count: int, height: float = 2.6, *, gap: float = 0.66, head: float = 0.28, foot: float = 0.46,
+           left: float = 0.56) -> tuple[Figure, list[Axes]]:
+    """A figure `WIDTH` by `height` inches with `count` axes side by side, and so many inches free about them."""
+    right = 0.16
     with style():
         fig = plt.figure(figsize=(WIDTH, height))
         width = (WIDTH - left - right - gap * (count - 1)) / count
@@ -44,8 +60,38 @@ def natural(values: ArrayLike, measure: str) -> NDArray:
 
 
 @style()
-def tau_trace_plot(ax: Axes, effects: ArrayLike, variances: ArrayLike, *, measure: str, title: str = "",
-                   highest: float = 1.0) -> tuple[Axes, pd.DataFrame]:
+def one_at_a_time_plot(ax: Axes, rows: pd.DataFrame, reference: float, *, measure: str, event: str | None = None,
+                       title: str = "") -> Axes:
+    """Dots with intervals at the heights `y`, without words at the left: one panel of several that share them.
+
+    Parameters
+    ----------
+    ax : Axes
+    rows : DataFrame
+        estimate, low, high (natural scale), y.
+    reference : float
+        Where a dashed line stands.
+    measure, event : str
+        As `plots.favours`.
+    title : str
+    """
+    limits = axis_range(rows["estimate"], rows["low"], rows["high"], measure)
+    ax.set(xscale="log" if measure in RATIO_MEASURES else "linear", xlim=limits, xlabel=measure_label(measure, event),
+           ylim=(rows["y"].min() - 0.7, 0.7), yticks=[])
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0, pad=8, labelsize=TEXT)
+    ax.axvline(no_effect(measure), color=INK, lw=0.8, zorder=1)
+    ax.axvline(reference, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
+    draw_interval(ax, rows["y"], rows["low"], rows["high"])
+    ax.plot(rows["estimate"], rows["y"], "o", ms=4, mfc=BLUE, mec=INK, mew=0.5, ls="none", zorder=5)
+    _ticks(ax.xaxis, limits, measure, ax.figure.get_figwidth() * ax.get_position().width)
+    ax.set_title(title, loc="left", weight="bold")
+    return ax
+
+
+@style()
+def tau_trace_plot(ax: Axes, effects: ArrayLike, variances: ArrayLike, *, measure: str, event: str | None = None,
+                   title: str = "", highest: float = 1.0) -> tuple[Axes, pd.DataFrame]:
     """The pooled effect for every tau, with its normal interval, and where the estimators of tau put it.
 
     Parameters
@@ -53,8 +99,8 @@ def tau_trace_plot(ax: Axes, effects: ArrayLike, variances: ArrayLike, *, measur
     ax : Axes
     effects, variances : array_like, shape (k,)
         Logs for ratios.
-    measure : str
-        The axis is on the natural scale.
+    measure, event : str
+        The axis is on the natural scale; `event` as `plots.favours`.
     title : str
     highest : float
         Largest tau drawn.
@@ -80,12 +126,13 @@ def tau_trace_plot(ax: Axes, effects: ArrayLike, variances: ArrayLike, *, measur
     for method, value in found.items():
         groups.setdefault(round(value, 2), []).append(method)
     inside = {value: names for value, names in sorted(groups.items()) if value <= highest}
-    for place, names in enumerate(inside.values()):
-        at = plotted[plotted["method"] == names[0]].iloc[0]
-        ax.plot([at["tau"]], [at["estimate"]], "o", ms=4, mfc="white", mec=INK, mew=0.9, zorder=5, clip_on=False)
+    marks = plotted.set_index("method").loc[[names[0] for names in inside.values()]]
+    ax.plot(marks["tau"], marks["estimate"], "o", ms=4, mfc="white", mec=INK, mew=0.9, zorder=5, clip_on=False)
+    for place, (names, at) in enumerate(zip(inside.values(), marks.to_dict("records"))):
         ax.annotate(", ".join(names), (at["tau"], at["estimate"]), (at["tau"] + 0.01 * highest, 0.97 - 0.085 * place),
                     textcoords=("data", "axes fraction"), size=SMALL, va="top", ha="left", arrowprops=LEADER)
-    _dress(ax, measure, "y", (plotted["low"].min(), plotted["high"].max() * 1.0, no_effect(measure)), head=0.34)
+    seen = plotted["low"].min(), plotted["high"].max(), no_effect(measure)
+    _dress(ax, measure, event, "y", seen, head=0.34)
     ax.set(xlim=(0, highest), xlabel="standard deviation between trials, \N{GREEK SMALL LETTER TAU}")
     ax.set_title(title, loc="left", weight="bold")
     return ax, plotted
@@ -93,9 +140,11 @@ def tau_trace_plot(ax: Axes, effects: ArrayLike, variances: ArrayLike, *, measur
 
 @style()
 def gosh_plot(
-    ax: Axes, gosh: Gosh, study: int, name: str, *, measure: str, title: str = ""
+    ax: Axes, gosh: Gosh, study: int, name: str, *, measure: str, event: str | None = None, title: str = ""
 ) -> tuple[Axes, pd.DataFrame]:
     """The pools of all subsets of two or more studies: estimate against I2, those with one study told apart.
+
+    `event` as `plots.favours`.
 
     Returns
     -------
@@ -111,7 +160,8 @@ def gosh_plot(
         look = {"ms": 3.6, "mfc": face, "mec": INK, "mew": 0.7, "ls": "none", "clip_on": False, "zorder": 3}
         ax.plot(part["estimate"], part["i2"], "o", label=label, **look)
     ax.legend(loc="lower left", bbox_to_anchor=(-0.04, 1.0), borderaxespad=0.1, handletextpad=0.1, labelspacing=0.15)
-    _dress(ax, measure, "x", (plotted["estimate"].min(), plotted["estimate"].max(), no_effect(measure)), inches=1.2)
+    seen = plotted["estimate"].min(), plotted["estimate"].max(), no_effect(measure)
+    _dress(ax, measure, event, "x", seen, inches=1.2)
     ax.axvline(no_effect(measure), color=INK, lw=0.8)
     ax.set(ylim=(-4, max(plotted["i2"].max() + 6, 20)), ylabel="I\N{SUPERSCRIPT TWO}, %")
     ax.set_title(title, loc="left", weight="bold", pad=26)
@@ -146,9 +196,13 @@ def imor_plot(ax: Axes, grid: ArrayLike, estimate: ArrayLike, p: ArrayLike, *, l
     active, control = np.meshgrid(grid, grid, indexing="ij")
     plotted = pd.DataFrame({"imor_active": active.ravel(), "imor_control": control.ravel(),
                             "estimate": estimate.ravel(), "p": p.ravel()})
+    # The scale stands before the labels of the contours are placed, which cut their lines where they stand.
+    ax.set(xscale="log", yscale="log", xlim=grid[[0, -1]], ylim=grid[[0, -1]])
     if p.max() > level:
         with plt.rc_context({"hatch.linewidth": 0.4, "hatch.color": GREY}):
             ax.contourf(active, control, p, levels=[level, 1.0], colors=[BAND], hatches=["////"])
+        ax.text(0.03, 0.97, f"p above {level:g}", size=SMALL, va="top", transform=ax.transAxes,
+                bbox={"fc": "white", "lw": 0, "pad": 1.5})
         if p.min() < level:
             ax.contour(active, control, p, levels=[level], colors=[INK], linewidths=1.8)
     lines = ax.contour(active, control, estimate, levels=6, colors=[GREY], linewidths=0.6)
@@ -160,13 +214,11 @@ def imor_plot(ax: Axes, grid: ArrayLike, estimate: ArrayLike, p: ArrayLike, *, l
     ticks = [tick for tick in (0.01, 0.05, 0.2, 1, 5, 20, 100) if grid[0] <= tick <= grid[-1]]
     names = [f"1/{1 / tick:.0f}" if tick < 1 else f"{tick:g}" for tick in ticks]
     for axis in (ax.xaxis, ax.yaxis):
-        axis.axes.set(xscale="log", yscale="log")
-    for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(FixedFormatter(names))
         axis.set_minor_locator(NullLocator())
-    ax.set(xlim=grid[[0, -1]], ylim=grid[[0, -1]])
-    ax.set(xlabel="odds of the missing, MDMA-AT", ylabel="odds of the missing, control")
+    ax.set(xlabel="odds of the missing against the seen, MDMA-AT",
+           ylabel="odds of the missing against the seen, control")
     ax.set_title(title, loc="left", weight="bold")
     return ax, plotted
 
@@ -212,7 +264,8 @@ def exceedance_plot(
     return ax, pd.concat(rows, ignore_index=True)
 
 
-def _dress(ax: Axes, measure: str, which: str, seen: Sequence[float], head: float = 0.0, inches: float = 1.8) -> None:
+def _dress(ax: Axes, measure: str, event: str | None, which: str, seen: Sequence[float], head: float = 0.0,
+           inches: float = 1.8) -> None:
     """Scale, limits and ticks of the axis that shows a measure; `head` keeps a share free at its upper end."""
     log = measure in RATIO_MEASURES
     values = np.log(np.asarray(seen, dtype=float)) if log else np.asarray(seen, dtype=float)
@@ -221,7 +274,12 @@ def _dress(ax: Axes, measure: str, which: str, seen: Sequence[float], head: floa
     high = high + pad + head * (high - low)
     limits = tuple(float(end) for end in (np.exp([low - pad, high]) if log else (low - pad, high)))
     axis = ax.yaxis if which == "y" else ax.xaxis
-    ax.set(**{f"{which}scale": "log" if log else "linear", f"{which}lim": limits, f"{which}label": MEASURES[measure]})
+    ax.set(**{f"{which}scale": "log" if log else "linear", f"{which}lim": limits,
+              f"{which}label": measure_label(measure, event)})
+    _ticks(axis, limits, measure, inches)
+
+
+def _ticks(axis: Axis, limits: tuple[float, float], measure: str, inches: float) -> None:
     ticks = axis_ticks(limits, measure, inches)
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FixedFormatter(tick_texts(ticks, measure)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from meta_analysis import missing_outcomes, small_study
 from meta_analysis.analyses import pooled_row
 from meta_analysis.influence import baujat, influence
-from meta_analysis.report import RATIO_MEASURES
+from meta_analysis.reader_table import show_table
+from meta_analysis.report import RATIO_MEASURES, estimate_with_interval
+from meta_analysis.results import results_table
 from meta_analysis.sensitivity import egger_power, next_trial_to_overturn
 
 NEXT_TRIAL = {"confidence interval, random effects": {}, "confidence interval, common effect": {"model": "common"},
@@ -37,6 +39,15 @@ def one_at_a_time(effects: pd.DataFrame, name: str) -> list[dict[str, Any]]:
     for last, (trial, report) in enumerate(zip(effects["trial_id"], effects["report"]), start=1):
         found.append(pooled_row(effects[:last], f"{name}.up_to.{trial}", study_set=f"up to {report}"))
     return found
+
+
+def show_rows(
+    found: Sequence[Mapping[str, Any]], columns: Sequence[str] = ("analysis_id", "note", "k")
+) -> pd.DataFrame:
+    """Rows of results for the reader's eye: `columns`, the result with its interval, and tau2."""
+    shown = results_table(found).rename(columns={"tau2": "\N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO}"})
+    shown["result"] = [estimate_with_interval(row) for row in found]
+    return show_table(shown, columns=[*columns, "result", "\N{GREEK SMALL LETTER TAU}\N{SUPERSCRIPT TWO}"])
 
 
 def influence_table(effects: pd.DataFrame, name: str) -> pd.DataFrame:

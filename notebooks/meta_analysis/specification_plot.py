@@ -8,7 +8,7 @@ curve; a stroke marks the level's middle one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -28,6 +28,7 @@ from meta_analysis.plots import (
     TEXT,
     WIDTH,
     axis_ticks,
+    favours,
     scale_sentence,
     style,
     tick_texts,
@@ -43,11 +44,13 @@ TITLES = {
     "zero": "Zero cells", "model": "Model", "interval": "Interval",
 }
 BINS = 240
-ROW, GAP = 0.112, 0.045  # inches: a level, and the space between two choices
+ROW, GAP = 0.1125, 0.045  # inches: a level, and the space between two choices
+STEP = 0.0225  # inches: the largest length that fits both; a row of the picture of all levels
 CURVE_HEIGHT, HEAD, FOOT = 2.15, 0.12, 0.56
 LEFT, MIDDLE, RIGHT = 0.72, 2.75, 6.25  # where the levels begin, the panel begins, the panel ends
 MEDIAN_AT, SHARE_AT = 6.72, 7.15
 LEVEL_SIZE = 6.5  # points
+MIDDLE_SHADE = "#b8b8b8"
 OUTER = (5, 95)  # percentiles of the lower and the upper ends that the pale band reaches
 
 
@@ -60,7 +63,7 @@ class Mark(NamedTuple):
 
 
 @style()
-def specification_plot(ax: Axes, curve: Curve, levels: pd.DataFrame, shares: pd.DataFrame, *,
+def specification_plot(ax: Axes, curve: Curve, levels: pd.DataFrame, shares: pd.DataFrame, *, event: str | None = None,
                        marks: Sequence[Mark] = (), note: str = "") -> tuple[Axes, pd.DataFrame]:
     """Draw a specification curve with its choice panel.
 
@@ -72,6 +75,8 @@ def specification_plot(ax: Axes, curve: Curve, levels: pd.DataFrame, shares: pd.
     levels, shares : DataFrame
         From `curve_summary.level_summary` and `curve_summary.variance_shares`. Levels without a specification are left
         out: they change nothing here, or nothing is left of them.
+    event : {"good", "bad"}, optional
+        For ratios, as `plots.favours`.
     marks : sequence of Mark
         Results shown as lines across the curve.
     note : str
@@ -88,34 +93,15 @@ def specification_plot(ax: Axes, curve: Curve, levels: pd.DataFrame, shares: pd.
     plotted = _bins(curve, order, edges)
     shown = levels[levels["specifications"] > 0].reset_index(drop=True)
     height = _height(shown)
-    ax.set(xlim=(0, WIDTH), ylim=(0, height))
     ax.axis("off")
-    top = _draw_curve(ax, height, plotted, curve, marks)
-    y = top - 0.2
-    for x, text in ((MEDIAN_AT, "median"), (SHARE_AT, "share")):
-        ax.text(x, y + 0.06, text, size=LEVEL_SIZE, ha="right", va="bottom", weight="bold")
-    strips = _strips(curve, order, edges, shown)
-    for choice, rows in shown.groupby("choice", sort=False):
-        share = shares.set_index("choice")["share"].get(choice, np.nan)
-        ax.plot([0.05, WIDTH - 0.05], [y + GAP / 2] * 2, color=RULE, lw=0.4)
-        ax.text(0.05, y - ROW / 2, TITLES.get(choice, choice), size=LEVEL_SIZE, weight="bold", va="center")
-        ax.text(SHARE_AT, y - ROW / 2, f"{number(share, 0)}%" if np.isfinite(share) else "none", size=LEVEL_SIZE,
-                weight="bold", va="center", ha="right")
-        panel = ax.inset_axes([MIDDLE, y - ROW * len(rows), RIGHT - MIDDLE, ROW * len(rows)], transform=ax.transData)
-        panel.imshow(strips[rows.index], aspect="auto", cmap="Greys", vmin=0, vmax=1.15, interpolation="none",
-                     extent=(0, 100, len(rows), 0))
-        panel.axis("off")
-        for line, (_, row) in enumerate(rows.iterrows()):
-            panel.plot([row["median_rank"]] * 2, [line + 0.1, line + 0.9], color="white", lw=2.6, solid_capstyle="butt")
-            panel.plot([row["median_rank"]] * 2, [line + 0.1, line + 0.9], color=INK, lw=1.1, solid_capstyle="butt")
-            middle = y - ROW * (line + 0.55)
-            ax.text(LEFT, middle, row["meaning"], size=LEVEL_SIZE, va="center")
-            ax.text(MEDIAN_AT, middle, typographic(number(row["median"])), size=LEVEL_SIZE, va="center", ha="right")
-        y -= ROW * len(rows) + GAP
+    floor = _draw_curve(ax, height, plotted, curve, marks)
+    _describe(ax, height, curve, event)
+    bottom = _draw_levels(ax, floor - 0.2, shown, shares, _strips(curve, order, edges, shown))
     words = ("Specifications stand from left (lowest estimate) to right. Below, the darker, the more of a level's "
              "specifications lie there; the stroke marks their middle. Median: of their estimates. Share: of the "
              f"variance of the estimate (Shapley effects); the interval never moves it. {note}")
-    ax.text(0.05, y - 0.03, wrap(words, WIDTH - 0.1, LEVEL_SIZE), size=LEVEL_SIZE, color=GREY, va="top")
+    ax.text(0.05, bottom - 0.03, wrap(words, WIDTH - 0.1, LEVEL_SIZE), size=LEVEL_SIZE, color=GREY, va="top")
+    ax.set(xlim=(0, WIDTH), ylim=(0, height))
     return ax, plotted
 
 
@@ -150,29 +136,59 @@ def _height(shown: pd.DataFrame) -> float:
 
 
 def _bins(curve: Curve, order: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
-    rows = []
-    for first, last in zip(edges[:-1], edges[1:]):
-        members = order[first:last]
+    sizes = np.diff(edges)
+    found = pd.DataFrame({"first": edges[:-1], "last": edges[1:] - 1})
+    for size in np.unique(sizes):  # bins of one size are the rows of a matrix
+        which = np.flatnonzero(sizes == size)
+        members = order[edges[which, None] + np.arange(size)]
         low, high = curve.ci_low[members], curve.ci_high[members]
-        rows.append([first, last - 1, np.median(curve.estimate[members]), np.median(low), np.median(high),
-                     np.percentile(low, OUTER[0]), np.percentile(high, OUTER[1])])
-    names = ["first", "last", "estimate", "low", "high", "low_outer", "high_outer"]
-    return pd.DataFrame(rows, columns=names).astype({"first": int, "last": int}).rename_axis("bin").reset_index()
+        middle = [np.median(values, axis=1) for values in (curve.estimate[members], low, high)]
+        outer = [np.percentile(low, OUTER[0], axis=1), np.percentile(high, OUTER[1], axis=1)]
+        found.loc[which, ["estimate", "low", "high", "low_outer", "high_outer"]] = np.transpose([*middle, *outer])
+    return found.rename_axis("bin").reset_index()
 
 
 def _strips(curve: Curve, order: np.ndarray, edges: np.ndarray, shown: pd.DataFrame) -> np.ndarray:
     """Specifications of each level (rows) in each bin (columns), as a share of the level's fullest bin."""
-    choices = list(curve.family.choices)
+    bins = edges.size - 1
     bin_of = np.empty(order.size, dtype=int)
-    bin_of[order] = np.searchsorted(edges, np.arange(order.size), side="right") - 1
+    bin_of[order] = np.repeat(np.arange(bins), np.diff(edges))
     counts = {}
-    for place, choice in enumerate(choices):
-        size = len(curve.family.choices[choice])
-        cell = curve.codes[:, place].astype(int) * (edges.size - 1) + bin_of
-        both = np.bincount(cell, minlength=size * (edges.size - 1))
-        for level, row in zip(curve.family.choices[choice], both.reshape(size, -1)):
+    for place, (choice, levels) in enumerate(curve.family.choices.items()):
+        both = np.bincount(curve.codes[:, place].astype(int) * bins + bin_of, minlength=len(levels) * bins)
+        for level, row in zip(levels, both.reshape(len(levels), bins)):
             counts[choice, level] = row / max(row.max(), 1)
     return np.array([counts[key] for key in zip(shown["choice"], shown["level"])])
+
+
+def _draw_levels(ax: Axes, top: float, shown: pd.DataFrame, shares: pd.DataFrame, strips: np.ndarray) -> float:
+    """Draw the lower part from `top` (inches) downwards, all strips as one picture; returns its lower edge."""
+    for x, words in ((MEDIAN_AT, "median"), (SHARE_AT, "share")):
+        ax.text(x, top + 0.06, words, size=LEVEL_SIZE, ha="right", va="bottom", weight="bold")
+    first = (shown["choice"] != shown["choice"].shift()).to_numpy()
+    tops = top - ROW * np.arange(len(shown)) - GAP * (np.cumsum(first) - 1)
+    bottom = tops[-1] - ROW
+    picture = np.full((round((top - bottom) / STEP), strips.shape[1]), np.nan)
+    for upper, strip in zip(tops, strips):
+        start = round((top - upper) / STEP)
+        picture[start : start + round(ROW / STEP)] = strip
+    ax.imshow(picture, aspect="auto", cmap="Greys", vmin=0, vmax=1.15, interpolation="none",
+              extent=(MIDDLE, RIGHT, bottom, top))
+    strokes = MIDDLE + shown["median_rank"] / 100 * (RIGHT - MIDDLE)
+    for colour, width in (("white", 2.6), (INK, 1.1)):
+        ax.vlines(strokes, tops - 0.9 * ROW, tops - 0.1 * ROW, color=colour, lw=width, capstyle="butt")
+    ax.hlines(tops[first] + GAP / 2, 0.05, WIDTH - 0.05, color=RULE, lw=0.4)
+    share_of = shares.set_index("choice")["share"]
+    look = {"size": LEVEL_SIZE, "va": "center"}
+    for upper, begins, row in zip(tops, first, shown.itertuples()):
+        if begins:
+            share = share_of.get(row.choice, np.nan)
+            ax.text(0.05, upper - ROW / 2, TITLES.get(row.choice, row.choice), weight="bold", **look)
+            ax.text(SHARE_AT, upper - ROW / 2, f"{number(share, 0)}%" if np.isfinite(share) else "none", weight="bold",
+                    ha="right", **look)
+        ax.text(LEFT, upper - 0.55 * ROW, row.meaning, **look)
+        ax.text(MEDIAN_AT, upper - 0.55 * ROW, typographic(number(row.median)), ha="right", **look)
+    return float(bottom - GAP)
 
 
 def _draw_curve(ax: Axes, height: float, bins: pd.DataFrame, curve: Curve, marks: Sequence[Mark]) -> float:
@@ -180,10 +196,11 @@ def _draw_curve(ax: Axes, height: float, bins: pd.DataFrame, curve: Curve, marks
     measure = curve.family.measure
     log = measure in RATIO_MEASURES
     floor = height - HEAD - CURVE_HEIGHT + 0.1
-    panel = ax.inset_axes([MIDDLE, floor, RIGHT - MIDDLE, height - HEAD - floor], transform=ax.transData)
+    box = MIDDLE / WIDTH, floor / height, (RIGHT - MIDDLE) / WIDTH, (height - HEAD - floor) / height
+    panel = ax.inset_axes(box)
     limits = _limits(bins, curve, marks, log)
     x = (bins["first"] + bins["last"] + 1) / 2 / (bins["last"].iloc[-1] + 1) * 100
-    for low, high, shade in (("low_outer", "high_outer", BAND), ("low", "high", "#b8b8b8")):
+    for low, high, shade in (("low_outer", "high_outer", BAND), ("low", "high", MIDDLE_SHADE)):
         panel.fill_between(x, bins[low].clip(*limits), bins[high].clip(*limits), color=shade, lw=0, zorder=1)
     panel.plot(x, bins["estimate"], color=INK, lw=1.3, zorder=4)
     panel.plot([0, 100], [no_effect(measure)] * 2, color=INK, lw=0.8, zorder=3)
@@ -194,20 +211,33 @@ def _draw_curve(ax: Axes, height: float, bins: pd.DataFrame, curve: Curve, marks
     panel.yaxis.set_major_locator(FixedLocator(ticks))
     panel.yaxis.set_major_formatter(FixedFormatter(tick_texts(ticks, measure)))
     panel.yaxis.set_minor_locator(NullLocator())
-    panel.tick_params(axis="both", length=2.5, width=0.7, pad=1.5, labelsize=SMALL)
-    panel.set_xticks([])
+    panel.tick_params(axis="y", length=2.5, width=0.7, pad=1.5, labelsize=SMALL)
+    panel.xaxis.set_visible(False)
     panel.spines["bottom"].set_visible(False)
     centred = {"rotation": 90, "ha": "center", "va": "center"}
     ax.text(MIDDLE - 0.42, (floor + height - HEAD) / 2, MEASURES[measure], size=SMALL, **centred)
-    _label_marks(ax, panel, [Mark("No effect", no_effect(measure), "-"), *marks], limits, log)
-    ax.text(0.05, height - HEAD, f"{curve.estimate.size:,} specifications", size=TEXT, weight="bold", va="top")
+    scale = np.log if log else np.asarray
+    low, high = scale(limits)
+    named = [Mark("No effect", no_effect(measure), "-"), *marks]
+    _label_marks(ax, {mark: floor + (scale(mark.estimate) - low) / (high - low) * (height - HEAD - floor)
+                      for mark in named})
+    return floor
+
+
+def _describe(ax: Axes, height: float, curve: Curve, event: str | None) -> None:
+    """Words and legend at the left of the curve."""
+    top, measure = height - HEAD, curve.family.measure
+    ax.text(0.05, top, f"{curve.estimate.size:,} specifications", size=TEXT, weight="bold", va="top")
     excluding = f"{number(100 * curve.excludes_no_effect.mean(), 0)}% of the intervals exclude no effect"
-    ax.text(0.05, height - HEAD - 0.23, excluding, size=SMALL, va="center")
-    for place, (shade, words) in enumerate((("#b8b8b8", "middle interval (95%)"), (BAND, "nearly all intervals"))):
-        y = height - HEAD - 0.43 - 0.16 * place
+    ax.text(0.05, top - 0.23, excluding, size=SMALL, va="center")
+    for place, (shade, words) in enumerate(((MIDDLE_SHADE, "middle interval (95%)"), (BAND, "nearly all intervals"))):
+        y = top - 0.43 - 0.16 * place
         ax.add_patch(plt.Rectangle((0.05, y - 0.05), 0.2, 0.1, color=shade, lw=0))
         ax.text(0.31, y - 0.01, words, size=SMALL, va="center")
-    return floor
+    below, above = (side[0].lower() + side[1:] for side in favours(measure, event))
+    null = number(no_effect(measure), 0)
+    for place, words in enumerate((f"above {null}: {above}", f"below {null}: {below}")):
+        ax.text(0.05, top - 0.8 - 0.15 * place, words, size=SMALL, va="center")
 
 
 def _limits(bins: pd.DataFrame, curve: Curve, marks: Sequence[Mark], log: bool) -> tuple[float, float]:
@@ -220,16 +250,10 @@ def _limits(bins: pd.DataFrame, curve: Curve, marks: Sequence[Mark], log: bool) 
     return tuple(float(end) for end in (np.exp(ends) if log else ends))
 
 
-def _label_marks(ax: Axes, panel: Axes, marks: Sequence[Mark], limits: tuple[float, float], log: bool) -> None:
-    """Name each line at the right of the panel, from top to bottom, never closer than a line of text."""
-    scale = np.log if log else np.asarray
-    low, high = scale(limits[0]), scale(limits[1])
-    floor, top = panel.get_position().y0, panel.get_position().y1
-    figure_height = ax.get_ylim()[1]
+def _label_marks(ax: Axes, heights: Mapping[Mark, float]) -> None:
+    """Name each line, given with its height in inches, at its right end; never closer than a line of text."""
     words_at = np.inf
-    for mark in sorted(marks, key=lambda mark: -mark.estimate):
-        share = (scale(mark.estimate) - low) / (high - low)
-        y = (floor + share * (top - floor)) * figure_height
+    for mark, y in sorted(heights.items(), key=lambda item: -item[1]):
         words_at = min(y, words_at - 0.12)
         words = mark.label if mark.label == "No effect" else f"{mark.label} {typographic(number(mark.estimate))}"
         ax.plot([RIGHT, RIGHT + 0.07], [y, words_at], color=GREY, lw=0.5)
