@@ -7,7 +7,8 @@ from functools import cache
 from meta_analysis.choices_events import remission_family, response_family
 from meta_analysis.choices_severity import severity_family
 from meta_analysis.data import read_derived, read_extracted
-from meta_analysis.specification import Curve, Family, specification_curve
+from meta_analysis.specification import Family
+from meta_analysis.specification_curve import Curve, specification_curve
 
 MAKERS = {"severity": (severity_family, "continuous_outcomes"), "response": (response_family, "event_outcomes"),
           "remission": (remission_family, "event_outcomes")}

@@ -7,7 +7,8 @@ from specification_families import curve, family
 
 from meta_analysis import curve_summary
 from meta_analysis.choices_severity import as_it_is, fit_smd
-from meta_analysis.specification import Curve, Family
+from meta_analysis.specification import Family
+from meta_analysis.specification_curve import Curve
 
 
 def made(values, choices, keep=None, measure="SMD"):

@@ -10,7 +10,8 @@ from meta_analysis.curve_summary import position
 from meta_analysis.data import read_derived, read_extracted, read_published
 from meta_analysis.pooling import pool
 from meta_analysis.results import one
-from meta_analysis.specification import SAME, TOO_FEW, Family, Rule, parse, run_specification, specification_curve, vary
+from meta_analysis.specification import TOO_FEW, Family, Rule, parse, run_specification, vary
+from meta_analysis.specification_curve import SAME, specification_curve
 
 # Batch and single runs add the same numbers in another order, and REML's last step is taken elsewhere.
 ROUNDING = 1e-9

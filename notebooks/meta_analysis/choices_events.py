@@ -109,7 +109,15 @@ def _family(
              {"model": ("common", *TWO_BY_TWO), "interval": ("mHK", "HK", "t")}),
     )
 
+    known: dict[tuple[str, ...], list[tuple]] = {}  # neither the measure nor zero cells change the counts
+
     def comparisons(choice: Mapping[str, str]) -> dict[str, NDArray]:
+        levels = tuple(level for key, level in choice.items() if key not in ("measure", "zero", "model", "interval"))
+        if levels not in known:
+            known[levels] = counted_comparisons(choice)
+        return with_effects(known[levels], choice["measure"], choice["zero"])
+
+    def counted_comparisons(choice: Mapping[str, str]) -> list[tuple]:
         found: dict[str, list[tuple]] = {}
         for outcome in OUTCOMES[choice["definition"]] if "definition" in choice else (name,):
             for trial, arms_now in by_time[outcome][choice["time"]].items():
@@ -118,12 +126,12 @@ def _family(
                     if choice["people"] == "control_risk":
                         counted = at_control_risk(counted)
                     found[trial] = compare(trial, counted, choice["arms"])
-        return with_effects([row for rows in found.values() for row in rows], choice["measure"], choice["zero"])
+        return [row for rows in found.values() for row in rows]
 
     def members(choice: Mapping[str, str]) -> set[str]:
         return set(sets[choice["trials"]])
 
-    return Family(name, "RR", choices, rules, slots, members, comparisons, fit_counts, as_risk_ratio)
+    return Family(name, "RR", choices, rules, slots, members, comparisons, fit_counts, as_risk_ratio, ("measure",))
 
 
 def _dated(table: pd.DataFrame, outcome: str) -> pd.DataFrame:

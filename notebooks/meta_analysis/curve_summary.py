@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meta_analysis.report import RATIO_MEASURES, percent
-from meta_analysis.specification import Curve, parse
+from meta_analysis.specification import parse
+from meta_analysis.specification_curve import Curve
 
 SHOWN = 1000  # rows kept of a thinned curve
 # Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked after

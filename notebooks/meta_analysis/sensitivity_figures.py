@@ -32,7 +32,7 @@ from meta_analysis.sensitivity_plots import (
     tau_trace_plot,
 )
 from meta_analysis.small_study import TrimAndFill
-from meta_analysis.specification import Curve
+from meta_analysis.specification_curve import Curve
 from meta_analysis.specification_plot import Mark, specification_alt_text, specification_figure
 
 Drawn = tuple[Figure, pd.DataFrame, str]

@@ -36,7 +36,7 @@ from meta_analysis.plots import (
     wrap,
 )
 from meta_analysis.report import MEASURES, RATIO_MEASURES, interval, no_effect, number
-from meta_analysis.specification import Curve
+from meta_analysis.specification_curve import Curve
 
 TITLES = {
     "trials": "Trials", "mp9": "MP-9", "arms": "Arms", "score": "Score", "mp2": "MP-2", "mapp1": "MAPP1",
