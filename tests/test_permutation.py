@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from meta_analysis import permutation, regression_tau2
+from meta_analysis import permutation, tau2_search
 from meta_analysis.meta_regression import meta_regression
 from meta_analysis.permutation import permutation_test
 from meta_analysis.pooling import pool
@@ -175,7 +175,7 @@ def test_no_loop_over_rearrangements(monkeypatch):
 
 
 def test_no_convergence_is_not_silent(monkeypatch):
-    monkeypatch.setattr(regression_tau2, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(tau2_search, "MAX_ITERATIONS", 1)
     with pytest.warns(RuntimeWarning, match=r"did not converge in \d+ of 51 pools"):
         permutation_test(*moderator("bcg_latitude"), permutations=50)
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from meta_analysis import studies, tau2
+from meta_analysis import studies, tau2_search
 from meta_analysis.pooling import Pool, pool, q_profile
 from meta_analysis.tau2 import METHODS
 from tests.reference import CLOSED_FORM, ITERATIVE, inputs
@@ -157,7 +157,7 @@ def test_tau2_interval_only_when_asked_for():
 
 
 def test_a_q_profile_that_does_not_converge_is_not_silent(monkeypatch):
-    monkeypatch.setattr(tau2, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(tau2_search, "MAX_ITERATIONS", 1)
     y, v = inputs("bcg")
     with pytest.warns(RuntimeWarning, match="did not converge in 1 of 1 pools"):
         assert not pool(y, v, tau2_method="DL", tau2_interval=True).converged

@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize
 from statsmodels.stats.meta_analysis import combine_effects
 
-from meta_analysis import tau2 as tau2_module
+from meta_analysis import tau2_search
 from meta_analysis.tau2 import METHODS, estimate_tau2
 from tests.reference import inputs, metafor
 
@@ -170,7 +170,7 @@ def test_one_study_a_million_times_more_precise(method):
 
 @pytest.mark.parametrize("method", ("REML", "ML", "PM", "EB"))
 def test_no_convergence_is_not_silent(method, monkeypatch):
-    monkeypatch.setattr(tau2_module, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(tau2_search, "MAX_ITERATIONS", 1)
     y, v = inputs("bcg")
     batch = np.array([y, np.zeros(13)])  # the second pool is on the boundary at once
     with pytest.warns(RuntimeWarning, match=r"did not converge in 1 of 2 pools"):
@@ -181,7 +181,7 @@ def test_no_convergence_is_not_silent(method, monkeypatch):
 @pytest.mark.parametrize("method", ("REML", "ML", "PM", "EB"))
 def test_few_iterations_are_enough(method, monkeypatch):
     """Speed rests on it: four to seven steps on all data sets, where Fisher scoring takes dozens or hundreds."""
-    monkeypatch.setattr(tau2_module, "MAX_ITERATIONS", 7)
+    monkeypatch.setattr(tau2_search, "MAX_ITERATIONS", 7)
     assert all(estimate_tau2(*inputs(name), method).converged for name in NAMES)
 
 

@@ -10,12 +10,14 @@ Q an orthonormal basis of the columns of W^1/2 X, P = W^1/2 (I - QQ') W^1/2, and
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meta_analysis.tau2 import GRID, MAX_ITERATIONS, RELATIVE_RESIDUAL, Flags, Vector, column_sums
+from meta_analysis import tau2_search
+from meta_analysis.tau2 import column_sums
+from meta_analysis.tau2_search import Flags, Vector
 
 
 class Projection(NamedTuple):
@@ -96,7 +98,7 @@ def solve(y: Vector, v: Vector, x: Vector, present: Flags, method: str) -> tuple
     if method in ("REML", "ML"):
         return _maximise(residual, v, x, present, restricted=method == "REML")
     if method in ("PM", "EB"):
-        return _solve_q(residual, v, x, k - p)
+        return tau2_search.solve_q(_q_and_slope, k - p, residual, v, x)
     tau2 = np.maximum(_closed_form(y, residual, v, x, present, method), 0.0)
     return tau2, np.ones(tau2.shape, dtype=bool)
 
@@ -116,86 +118,36 @@ def _closed_form(y: Vector, residual: Vector, v: Vector, x: Vector, present: Fla
     return (qe - (k - p)) / trace(w, q) if method == "DL" else (qe - k) / w.sum(axis=0)
 
 
-def _solve_q(y: Vector, v: Vector, x: Vector, target: Vector) -> tuple[Vector, Flags]:
-    """tau2 >= 0 at which y'Py equals `target`; 0 if it starts below. Newton's method on 1/Q, see `tau2.solve_q`."""
-    tau2, converged = np.zeros(y.shape[1]), np.zeros(y.shape[1], dtype=bool)
-    active, t = np.arange(y.shape[1]), tau2.copy()
-    for _ in range(MAX_ITERATIONS):
-        w = 1 / (v + t)
-        residual = project(y, w, x).residual
-        q, slope = column_sums(residual, residual), column_sums(w * residual, residual)  # slope: -dQ/dtau2 = y'PPy
-        excess = q - target
-        boundary = (t == 0) & (excess <= 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = np.where(boundary, 0.0, excess / target * q / slope)
-        t = np.maximum(t + step, 0.0)
-        done = boundary | (np.abs(excess) <= RELATIVE_RESIDUAL * target)
-        tau2[active], converged[active] = t, done
-        if done.all():
-            break
-        active, t, y, v, x, target = _keep(~done, active, t, y, v, x, target)
-    return tau2, converged
+def _q_and_slope(t: Vector, y: Vector, v: Vector, x: Vector) -> tuple[Vector, Vector]:
+    """y'Py at tau2 = t, and how fast it falls: y'PPy."""
+    w = 1 / (v + t)
+    residual = project(y, w, x).residual
+    return column_sums(residual, residual), column_sums(w * residual, residual)
 
 
 def _maximise(y: Vector, v: Vector, x: Vector, present: Flags, *, restricted: bool) -> tuple[Vector, Flags]:
-    """Maximum of the (restricted) likelihood over tau2 >= 0, as `tau2` finds it: the best point of a grid, then Newton.
-
-    `low` and `high` enclose a maximum: a step that leaves them is replaced by their midpoint.
-    """
-    tau2, converged = np.zeros(y.shape[1]), np.zeros(y.shape[1], dtype=bool)
-    active, (low, t, high) = np.arange(y.shape[1]), _enclose(y, v, x, present, restricted=restricted)
-    for _ in range(MAX_ITERATIONS):
-        score, size, step = _score(y, 1 / (v + t), x, restricted=restricted)
-        low, high = np.where(score > 0, t, low), np.where(score < 0, t, high)
-        near = np.abs(score) <= RELATIVE_RESIDUAL * size
-        boundary = (t == 0) & (score <= 0)
-        proposal = t + step
-        inside = (proposal > low) & (proposal < high)
-        t = np.where(boundary, 0.0, np.where(inside | near, np.maximum(proposal, 0.0), (low + high) / 2))
-        done = boundary | near
-        tau2[active], converged[active] = t, done
-        if done.all():
-            break
-        if done.any():
-            active, t, low, high, y, v, x = _keep(~done, active, t, low, high, y, v, x)
-    return tau2, converged
+    """Maximum of the (restricted) likelihood of tau2 >= 0: the best point of a grid, then safeguarded Newton steps."""
+    mean_square = column_sums(y, y) / (np.count_nonzero(present, axis=0) - len(x))
+    functions = (partial(function, restricted=restricted) for function in (_log_likelihood, _score))
+    return tau2_search.maximise(*functions, *tau2_search.bounds(mean_square, v, present), y, v, x, present)
 
 
-def _enclose(y: Vector, v: Vector, x: Vector, present: Flags, *, restricted: bool) -> tuple[Vector, Vector, Vector]:
-    """The tau2 with the highest likelihood on a grid that is geometric in tau2 + the smallest v, and its neighbours.
-
-    Its last point lies above every stationary point: y'PPy is at most y'Hy / (tau2 + v_min)^2 and tr P at least
-    (k - p) / (tau2 + v_max), as in `tau2`.
-    """
-    s = column_sums(y, y) / (np.count_nonzero(present, axis=0) - len(x))
-    smallest, largest = v.min(axis=0), np.where(present, v, 0.0).max(axis=0)
-    root = (s + np.sqrt(s * (s + 4 * (largest - smallest)))) / 2 - smallest
-    highest = np.maximum(root, 0.0) + 1e-6 * (s + smallest)
-    grid = smallest * np.expm1(np.linspace(0, 1, GRID)[:, None] * np.log1p(highest / smallest))
-    best = np.argmax([_log_likelihood(y, v + t, x, present, restricted=restricted) for t in grid], axis=0)
-    pools = np.arange(best.size)
-    return tuple(grid[np.clip(best + i, 0, GRID - 1), pools] for i in (-1, 0, 1))
-
-
-def _keep(keep: Flags, *arrays: NDArray) -> list[NDArray]:
-    """The pools (last axis) of each array that are still to be worked on."""
-    return [array[..., keep] for array in arrays]
-
-
-def _log_likelihood(y: Vector, marginal: Vector, x: Vector, present: Flags, *, restricted: bool) -> Vector:
-    """Log-likelihood of v + tau2, without the terms that do not depend on it; see `solve`."""
+def _log_likelihood(t: Vector, y: Vector, v: Vector, x: Vector, present: Flags, *, restricted: bool) -> Vector:
+    """Log-likelihood of tau2 = t, without the terms that do not depend on it; see `solve`."""
+    marginal = v + t
     _, residual, log_determinant = project(y, 1 / marginal, x)
     sum_of_logs = np.log(np.where(present, marginal, 1.0)).sum(axis=0)
     return -(sum_of_logs + restricted * log_determinant + column_sums(residual, residual)) / 2
 
 
-def _score(y: Vector, w: Vector, x: Vector, *, restricted: bool) -> tuple[Vector, Vector, Vector]:
+def _score(t: Vector, y: Vector, v: Vector, x: Vector, *_: Flags, restricted: bool) -> tuple[Vector, Vector, Vector]:
     """Twice the score of tau2, the size of its two terms at the root, and the next step, as in `tau2`.
 
     The score is y'PPy - tr P (restricted) or y'PPy - tr W, its Fisher information tr PP or tr WW; the step is Newton's
     on their quotient. With G = Q'WQ and G2 = Q'WWQ: tr P = tr W - tr G, tr PP = tr WW - 2 tr G2 + tr GG, and
     tr PPP = tr WWW - 3 tr Q'WWWQ + 3 tr G G2 - tr GGG.
     """
+    w = 1 / (v + t)
     q, residual, _ = project(y, w, x)
     w2 = w * w
     s1, s2, s3 = w.sum(axis=0), w2.sum(axis=0), column_sums(w, w2)

@@ -7,23 +7,19 @@ pools along the second, absent studies with effect 0 and an infinite variance (a
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from meta_analysis import tau2_search
 from meta_analysis.studies import check, chunks
+from meta_analysis.tau2_search import Flags, Vector
 
-# Newton steps are quadratic near a root: at a relative residual of 1e-10 one more step (which is always taken) leaves
-# an error below the rounding of a double.
-RELATIVE_RESIDUAL = 1e-10
-# Points at which the likelihood is looked at before the first step.
-GRID = 16
-# Ordinary pools need three to eight; the worst that bracketing can need is about sixty halvings.
-MAX_ITERATIONS = 200
-
-Vector = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+# Weights multiplied before a logarithm is taken: relative to the largest, eight leave the range of a double only if
+# they differ by a factor beyond 1e38.
+PRODUCT = 8
 
 
 class Tau2(NamedTuple):
@@ -158,85 +154,28 @@ METHODS = ("REML", "DL", "PM", "ML", "EB", "HE", "SJ", "HS")
 
 
 def solve_q(y: Vector, v: Vector, target: Vector) -> tuple[Vector, Flags]:
-    """tau2 >= 0 at which the generalised Q, sum of (y - mean)^2 / (v + tau2), equals `target`; 0 if Q(0) is below it.
+    """tau2 >= 0 at which the generalised Q, sum of (y - mean)^2 / (v + tau2), equals `target`; 0 if it starts below."""
+    return tau2_search.solve_q(_q_and_slope, target, y, v)
 
-    1/Q is an increasing, concave function of tau2 (Q is a sum of terms c / (tau2 + lambda)), so Newton's method on
-    1/Q = 1/target started at 0 rises to the root without overshooting: no bracket is needed.
 
-    Parameters
-    ----------
-    y, v : ndarray, shape (k, pools)
-        Effects and variances; an absent study has an infinite variance.
-    target : ndarray, shape (pools,)
-
-    Returns
-    -------
-    tau2 : ndarray, shape (pools,)
-        In the effect's squared unit.
-    converged : ndarray of bool, shape (pools,)
-    """
-    tau2, converged = np.zeros(y.shape[1]), np.zeros(y.shape[1], dtype=bool)
-    active, t = np.arange(y.shape[1]), tau2.copy()
-    for _ in range(MAX_ITERATIONS):
-        w = 1 / (v + t)
-        residual = y - column_sums(w, y) / w.sum(axis=0)
-        weighted = w * residual
-        q = column_sums(weighted, residual)
-        done = (q <= target) & (t == 0)  # the boundary, exactly
-        with np.errstate(invalid="ignore", divide="ignore"):
-            t = np.where(done, 0.0, t + (q / target - 1) * q / column_sums(weighted, weighted))
-        done |= np.abs(q - target) <= RELATIVE_RESIDUAL * target
-        tau2[active], converged[active] = np.maximum(t, 0.0), done
-        if done.all():
-            break
-        if done.any():  # go on with the pools that still move
-            active, t, target, y, v = _keep(~done, active, t, target, y, v)
-    return tau2, converged
+def _q_and_slope(t: Vector, y: Vector, v: Vector) -> tuple[Vector, Vector]:
+    """The generalised Q at tau2 = t, and how fast it falls."""
+    w = 1 / (v + t)
+    residual = y - column_sums(w, y) / w.sum(axis=0)
+    weighted = w * residual
+    return column_sums(weighted, residual), column_sums(weighted, weighted)
 
 
 def _maximise(y: Vector, v: Vector, present: Flags, *, restricted: bool) -> tuple[Vector, Flags]:
-    """Maximum of the (restricted) likelihood of tau2 >= 0: the best point of a grid, then safeguarded Newton steps.
-
-    `low` and `high` enclose a maximum: a step that leaves them is replaced by their midpoint.
-    """
-    tau2, converged = np.zeros(y.shape[1]), np.zeros(y.shape[1], dtype=bool)
-    active, (low, t, high) = np.arange(y.shape[1]), _enclose(y, v, present, restricted=restricted)
-    for _ in range(MAX_ITERATIONS):
-        score, size, step = _score(y, v, t, restricted=restricted)
-        low, high = np.where(score > 0, t, low), np.where(score < 0, t, high)
-        near = np.abs(score) <= RELATIVE_RESIDUAL * size
-        boundary = (t == 0) & (score <= 0)
-        proposal = t + step
-        inside = (proposal > low) & (proposal < high)
-        t = np.where(boundary, 0.0, np.where(inside | near, np.maximum(proposal, 0.0), (low + high) / 2))
-        done = boundary | near
-        tau2[active], converged[active] = t, done
-        if done.all():
-            break
-        if done.any():
-            active, t, low, high, y, v = _keep(~done, active, t, low, high, y, v)
-    return tau2, converged
+    """Maximum of the (restricted) likelihood of tau2 >= 0: the best point of a grid, then safeguarded Newton steps."""
+    k, squares = _deviations(y, present)
+    smallest, highest = tau2_search.bounds(squares / (k - 1), v, present)
+    filled = np.where(present, v, smallest)
+    functions = (partial(function, restricted=restricted) for function in (_log_likelihood, _score))
+    return tau2_search.maximise(*functions, smallest, highest, y, v, filled, smallest, k)
 
 
-def _enclose(y: Vector, v: Vector, present: Flags, *, restricted: bool) -> tuple[Vector, Vector, Vector]:
-    """The tau2 with the highest likelihood on a grid, between its two neighbours.
-
-    The likelihood can have several maxima, which climbing from one start may miss. It varies with the logarithm of
-    tau2 + v on a scale of about 1, so the grid is geometric in tau2 + the smallest v; it includes 0.
-    """
-    smallest = v.min(axis=0)
-    grid = smallest * np.expm1(np.linspace(0, 1, GRID)[:, None] * np.log1p(_highest(y, v, present) / smallest))
-    best = np.argmax([_log_likelihood(y, v, present, t, restricted=restricted) for t in grid], axis=0)
-    pools = np.arange(best.size)
-    return tuple(grid[np.clip(best + i, 0, GRID - 1), pools] for i in (-1, 0, 1))
-
-
-def _keep(keep: Flags, *arrays: NDArray) -> list[NDArray]:
-    """The pools (last axis) of each array that are still to be worked on."""
-    return [array[..., keep] for array in arrays]
-
-
-def _score(y: Vector, v: Vector, t: Vector, *, restricted: bool) -> tuple[Vector, Vector, Vector]:
+def _score(t: Vector, y: Vector, v: Vector, *_: Vector, restricted: bool) -> tuple[Vector, Vector, Vector]:
     """Twice the score of tau2, the size of its two terms at the root, and the next step (score: Viechtbauer 2005).
 
     With P = W - W1(1'W1)^-1 1'W, the score is y'PPy - tr P (restricted) or y'PPy - tr W. Dividing it by its Fisher
@@ -261,23 +200,21 @@ def _score(y: Vector, v: Vector, t: Vector, *, restricted: bool) -> tuple[Vector
     return score, size, score / np.where(slope > 0, slope, information)
 
 
-def _highest(y: Vector, v: Vector, present: Flags) -> Vector:
-    """A tau2 above every stationary point of the likelihood.
+def _log_likelihood(
+    t: Vector, y: Vector, _: Vector, filled: Vector, smallest: Vector, k: Vector, *, restricted: bool
+) -> Vector:
+    """Log-likelihood of tau2 = t, without the terms that do not depend on it; see `estimate_tau2`.
 
-    y'PPy is at most SS/(tau2 + v_min)^2 and tr P at least (k - 1)/(tau2 + v_max), where SS is the unweighted sum of
-    squares. The score is negative where the first is below the second, which is beyond the root of a quadratic.
+    Absent studies have effect 0 and the smallest variance of their pool here. Weights are relative to that of the most
+    precise study, so they lie between 0 and 1 and those of absent studies are 1: their product leaves these out.
     """
-    k, squares = _deviations(y, present)
-    s, smallest = squares / (k - 1), v.min(axis=0)
-    spread = np.where(present, v, 0.0).max(axis=0) - smallest
-    root = (s + np.sqrt(s * (s + 4 * spread))) / 2 - smallest
-    return np.maximum(root, 0.0) + 1e-6 * (s + smallest)  # a margin for rounding
-
-
-def _log_likelihood(y: Vector, v: Vector, present: Flags, t: Vector, *, restricted: bool) -> Vector:
-    """Log-likelihood of tau2, without the terms that do not depend on it; see `estimate_tau2`."""
-    w = 1 / (v + t)
-    log_determinant = -np.log(np.where(present, w, 1.0)).sum(axis=0)
+    scale = smallest + t
+    w = scale / (filled + t)
+    weighted = w * y
+    total = w.sum(axis=0) - (len(y) - k)
+    q = (column_sums(weighted, y) - weighted.sum(axis=0) ** 2 / total) / scale
+    product = sum(np.log(w[i : i + PRODUCT].prod(axis=0)) for i in range(0, len(w), PRODUCT))
+    log_determinant = k * np.log(scale) - product
     if restricted:
-        log_determinant = log_determinant + np.log(w.sum(axis=0))
-    return -(log_determinant + weighted_q(y, w)) / 2
+        log_determinant = log_determinant + np.log(total / scale)
+    return -(log_determinant + q) / 2
