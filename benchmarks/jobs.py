@@ -66,8 +66,8 @@ JOBS: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], Answers]]] = {
 
 # Where the time goes: each part is the time within some functions, less that within others which they call.
 PARTS = {
-    "tau2: the likelihood in 16 places": (["tau2._enclose"], []),
-    "tau2: Newton steps": (["tau2._maximise"], ["tau2._enclose"]),
+    "tau2: the likelihood on a grid": (["tau2._log_likelihood"], []),
+    "tau2: Newton steps, and finding the peaks": (["tau2._maximise"], ["tau2._log_likelihood"]),
     "checks, and cutting the batch into pieces": (["studies.check", "studies.chunks"], []),
     "Q, I2, interval, p value": (["heterogeneity.describe", "heterogeneity.i2_h2_random", "pooling.summarise"], []),
 }

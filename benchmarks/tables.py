@@ -22,6 +22,7 @@ GOSH_RATIO = 1000
 GROWTH_RATIO = 1.5
 PEAK_BYTES = 2**30
 IMPORT_SECONDS = 0.5
+NOTEBOOK_RATIO = 2.0
 
 
 def largest_difference(ours: dict[str, list], theirs: dict[str, list]) -> float:
@@ -144,6 +145,9 @@ def targets(results: dict[str, Any]) -> str:
         best = min(row["seconds"])
         if row["beyond"] == ["numpy", "scipy"]:
             add(f"import, {row['modules']}", f"below {IMPORT_SECONDS} s", duration(best), best < IMPORT_SECONDS)
+    ratio = speed(results["notebook"]["start"], results["notebook"]["whole"])
+    add("notebook 05, as a multiple of a start with its imports", f"below {NOTEBOOK_RATIO}", f"{ratio:.1f}",
+        ratio < NOTEBOOK_RATIO)
     return table(["target", "wanted", "measured", ""], rows)
 
 
