@@ -68,6 +68,12 @@ def test_public_functions_say_what_they_take_give_and_refuse(module):
     assert problems((PACKAGE / f"{module}.py").read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.parametrize("module", sorted(path.stem for path in PACKAGE.glob("*.py")))
+def test_all_modules_have_type_hints_and_name_their_errors(module):
+    found = problems((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    assert [problem for problem in found if "neither one line" not in problem] == []
+
+
 GOOD = '''def half(x: float) -> float:
     """x/2.
 

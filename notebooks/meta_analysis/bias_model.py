@@ -43,7 +43,10 @@ def adjusted_pool(
     level: float = 0.95,
     **options: Any,
 ) -> Adjusted:
-    """Pool trials after taking away an additive bias and adding its spread to what is unknown.
+    """Pool trials after taking away an additive bias and adding its spread to what is unknown (Turner and others 2009).
+
+    The pool is that of y - mean with variances v + (1 - shared) sd^2; its squared standard error then gains
+    shared (sum of weight x sd)^2.
 
     Parameters
     ----------

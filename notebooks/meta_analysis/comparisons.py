@@ -141,6 +141,11 @@ def event_comparisons(table: pd.DataFrame, outcome: str, *, arms: str = "combine
     -------
     DataFrame
         `events` and `n` of each side; trials that lack any of the four are absent.
+
+    Raises
+    ------
+    ValueError
+        If `arms` is unknown.
     """
     active, control = _sides(table, outcome, arms, ["events", "n"])
     grouped = active.groupby(COMPARISON_KEYS, sort=False, as_index=False)

@@ -122,12 +122,12 @@ def read_extracted(name: str) -> pd.DataFrame:
 
 
 def read_published(name: str) -> pd.DataFrame:
-    """Read a table of ``data/published`` (what others printed); as :func:`read_extracted`."""
+    """Read a table of ``data/published`` (what others printed); result and errors as :func:`read_extracted`."""
     return _read_input("published", name)
 
 
 def read_reference(name: str) -> dict:
-    """Read a file of ``data/reference``, numbers from outside programs, such as ``"metafor.json"``."""
+    """Read a file of ``data/reference``, such as ``"metafor.json"``; FileNotFoundError if it is missing."""
     file = _input_root() / "data" / "reference" / _plain_name(name, ".json")
     if not file.is_file():
         raise FileNotFoundError(f"data/reference/{name} is missing; there are: {_names_in(file.parent)}")
@@ -183,6 +183,11 @@ def write_derived(frame: pd.DataFrame, name: str) -> None:
         Any table; its index is not written.
     name : str
         File name with suffix, such as ``"01_analysis_table.csv"``; its prefix is the number of the notebook.
+
+    Raises
+    ------
+    ValueError
+        If the name is no plain file name.
     """
     file = _output_root() / "data" / "derived" / _plain_name(name, ".csv")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +200,7 @@ def write_derived(frame: pd.DataFrame, name: str) -> None:
 
 
 def figure_path(name: str) -> Path:
-    """Return where the figure `name` (such as ``"03_forest_severity.png"``) is to be written; makes the folder."""
+    """Where the figure `name` ("03_forest.png") is to be written; makes the folder; ValueError on odd names."""
     if Path(name).name != name or Path(name).suffix not in (".png", ".svg"):
         raise ValueError(f"{name!r} is not the plain name of a .png or .svg file")
     file = _output_root() / "figures" / name

@@ -61,6 +61,11 @@ def study_rows(labels: Sequence[str], effects: Sequence[float], variances: Seque
     -------
     DataFrame
         label, estimate, low, high, weight; on the natural scale.
+
+    Raises
+    ------
+    ValueError
+        If the measure is unknown.
     """
     transform = np.exp if check_measure(measure) in RATIO_MEASURES else np.asarray
     effects = np.asarray(effects, dtype=float)

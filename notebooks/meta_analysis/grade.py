@@ -53,6 +53,11 @@ def risk_of_bias(shares: Mapping[str, float]) -> Judgement:
     ----------
     shares : mapping
         Overall judgement -> share of the weight, summing to 1 (a row of `judgements.weight_shares`).
+
+    Raises
+    ------
+    ValueError
+        If they do not sum to 1.
     """
     if abs(sum(shares.values()) - 1) > 1e-9:
         raise ValueError(f"shares of the weight sum to 1, these to {number(sum(shares.values()), 3)}")
@@ -125,6 +130,11 @@ def optimal_information_size(measure: str, control_risk: float = np.nan) -> floa
     -------
     float
         Rounded up to whole people; infinite if nobody in the control arm had the event.
+
+    Raises
+    ------
+    ValueError
+        If a control risk is not between 0 and 1.
     """
     if measure in ("SMD", "MD"):
         return float(2 * np.ceil(tt_ind_solve_power(effect_size=SMALL_SMD, alpha=0.05, power=0.8)))
@@ -153,6 +163,11 @@ def imprecision(measure: str, low: float, high: float, people: float, needed: fl
         Analysed, in both arms.
     needed : float
         `optimal_information_size`.
+
+    Raises
+    ------
+    ValueError
+        On another measure.
     """
     if measure in RATIO_MEASURES:
         important = 1 - IMPORTANT_RATIO, 1 + IMPORTANT_RATIO
@@ -184,6 +199,11 @@ def missing_results(people_in: float, people_known: float) -> Judgement:
         People randomised in the trials that give a result.
     people_known : float
         People randomised in all known trials.
+
+    Raises
+    ------
+    ValueError
+        If more people have a result than are known.
     """
     if not 0 <= people_in <= people_known or people_known == 0:
         raise ValueError(f"people with a result lie among the people known; got {people_in:g} of {people_known:g}")

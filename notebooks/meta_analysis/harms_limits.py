@@ -18,7 +18,7 @@ from meta_analysis.report import interval, number, p_value
 
 
 def detectable_from_se(se: float, *, chance: float = 0.8, level: float = 0.95) -> float:
-    """Smallest true difference that a pool with this standard error would have shown with the given chance (normal)."""
+    """Smallest true difference that a pool with this error shows with the given chance: (z(level) + z(chance)) se."""
     return float((stats.norm.ppf(0.5 + level / 2) + stats.norm.ppf(chance)) * se)
 
 

@@ -38,6 +38,11 @@ def worst(judgements: pd.DataFrame) -> pd.Series:
     -------
     Series
         One judgement a trial, of the kinds in `ORDER`.
+
+    Raises
+    ------
+    ValueError
+        On an unknown domain or judgement, or a trial without one.
     """
     domains = check_judgements(judgements, judgements.index).drop(columns="overall", errors="ignore")
     rank = domains.apply(lambda column: column.map(ORDER.index))

@@ -30,6 +30,9 @@ def mantel_haenszel(
 ) -> Pool:
     """Pool 2 x 2 tables by Mantel and Haenszel's method, or by Review Manager's random-effects form of it.
 
+    With a of n1 and c of n2 people, b and d without the event, and N = n1 + n2, the common model is
+    RR = sum(a n2/N) / sum(c n1/N), OR = sum(a d/N) / sum(b c/N), RD = sum((a n2 - c n1)/N) / sum(n1 n2/N).
+
     Parameters
     ----------
     events_active, n_active, events_control, n_control : array_like, shape (..., k)

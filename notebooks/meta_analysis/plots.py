@@ -114,6 +114,11 @@ def favours(measure: str, event: str | None = None, active: str = "MDMA-AT", con
         Wanted for RR, OR and RD, and only for those: whether the counted event is one to hope for.
     active, control : str
         Names of the arms.
+
+    Raises
+    ------
+    ValueError
+        If the measure is unknown, or `event` is missing or out of place.
     """
     counts_events = check_measure(measure) not in ("SMD", "MD")
     if counts_events and event not in ("good", "bad"):

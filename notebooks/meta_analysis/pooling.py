@@ -80,7 +80,7 @@ def pool(
     mask: ArrayLike | None = None,
     tau2_interval: bool = False,
 ) -> Pool:
-    """Pool studies by inverse variance.
+    """Pool studies by inverse variance: estimate sum(w y) / sum(w).
 
     Parameters
     ----------

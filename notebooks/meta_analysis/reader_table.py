@@ -29,6 +29,11 @@ def show_table(frame: pd.DataFrame, digits: int | Mapping[str, int] = 2,
     -------
     ReaderTable
         Text only, blank row labels; in a notebook words stand at the left of their column, numbers at the right.
+
+    Raises
+    ------
+    ValueError
+        If a column to be shown is not there.
     """
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index()

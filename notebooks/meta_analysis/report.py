@@ -30,7 +30,7 @@ def check_measure(measure: str) -> str:
 
 
 def no_effect(measure: str) -> float:
-    """The value that means no effect, on the natural scale: 1 for ratios, 0 for differences."""
+    """What means no effect on the natural scale: 1 for ratios, 0 for differences; errors as `check_measure`."""
     return 1.0 if check_measure(measure) in RATIO_MEASURES else 0.0
 
 

@@ -55,12 +55,13 @@ def share(events: int, n: int, level: float = 0.95) -> Interval:
 def score_z(events_active: int, n_active: int, events_control: int, n_control: int, difference: float = 0.0) -> float:
     """Distance of a table from a given risk difference, in standard errors (Miettinen and Nurminen 1985).
 
-    The standard error is that of the most likely pair of risks which are this far apart, times the root of N/(N - 1).
+    (a/n1 - c/n2 - D) / sqrt((p1 (1 - p1)/n1 + p2 (1 - p2)/n2) N/(N - 1)), where p1 = p2 + D is the likeliest pair of
+    risks which are D apart.
 
     Parameters
     ----------
     events_active, n_active, events_control, n_control : int
-        The table.
+        The table: a of n1, c of n2.
     difference : float
         Risk difference under test, active minus control, between -1 and 1.
 
@@ -119,6 +120,9 @@ def risk_difference(
 
 def risk_ratio(events_active: int, n_active: int, events_control: int, n_control: int, level: float = 0.95) -> Interval:
     """Risk ratio of one trial with its score interval (Koopman 1984; Miettinen and Nurminen 1985).
+
+    The limits are the ratios R at which (a/n1 - R c/n2) / sqrt((p1 (1 - p1)/n1 + R^2 p2 (1 - p2)/n2) N/(N - 1)) is as
+    far from 0 as a normal deviate allows, with p1 = R p2 the likeliest pair of risks.
 
     Parameters and errors as `risk_difference`. A table in which nobody had the event gives NaN, 0 and infinity; with no
     event in the control arm alone the ratio and its upper limit are infinite.

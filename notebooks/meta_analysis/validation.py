@@ -138,7 +138,7 @@ def check_numbers(table: Table) -> None:
 
 
 def check_rules(tables: dict[str, Table]) -> None:
-    """Apply the rules between cells, each to the tables that have the columns it needs."""
+    """Apply the rules between cells, each to the tables that have the columns it needs; errors found are noted, not raised."""
     frames = {name: table.frame() for name, table in tables.items() if table.whole}
     blamed = {(table.file, at.row, at.column) for table in tables.values() for at in table.violations}
     for rule in RULES:
@@ -183,6 +183,7 @@ def validate(data_dir: Path) -> list[str]:
     -------
     list of str
         One line a violation, sorted by file and row; empty if all is well. Paths begin with the name of `data_dir`.
+        Errors in the tables, or in their description, are listed and not raised.
     """
     data_dir = Path(data_dir).resolve()
     try:
