@@ -138,7 +138,7 @@ def check_numbers(table: Table) -> None:
 
 
 def check_rules(tables: dict[str, Table]) -> None:
-    """Apply the rules between cells, each to the tables that have the columns it needs; errors found are noted, not raised."""
+    """Apply each rule between cells to the tables that have its columns; errors found are noted, not raised."""
     frames = {name: table.frame() for name, table in tables.items() if table.whole}
     blamed = {(table.file, at.row, at.column) for table in tables.values() for at in table.violations}
     for rule in RULES:
