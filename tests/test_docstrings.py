@@ -58,7 +58,7 @@ def problems(source: str) -> list[str]:
         whole = all(re.search(rf"^({section})\n---", text, flags=re.MULTILINE) for section in sections)
         if not text or not ("\n" not in text or whole or REFERENCE.search(text)):
             found.append(f"{name}: neither one line nor with the sections {', '.join(sections)}")
-        if raises(function, defined) and not re.search(r"Raise|[Ee]rrors?\b|\w+Error\b", text):
+        if raises(function, defined) and not re.search(r"Raise|[Ee]rrors?\b|\w+Error\b|SystemExit", text):
             found.append(f"{name}: it raises an error that its docstring does not name")
     return found
 
