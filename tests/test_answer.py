@@ -28,7 +28,7 @@ def test_another_result_gives_another_answer():
 def test_another_result_gives_another_plain_page():
     tables = read_derived("03_results.csv"), read_derived("03_absolute.csv"), read_derived("06_allowances.csv")
     before = plain_language(*tables)
-    chosen = tables[1]["analysis_id"] == "response.odds_ratio"
+    chosen = tables[1]["analysis_id"] == "response.primary"
     tables[1].loc[chosen, ["control_risk", "risk", "risk_low", "risk_high"]] = [0.21, 0.43, 0.32, 0.54]
     after = plain_language(*tables)
     assert "about 21 of 100 got clearly better; with it about 43 (32 to 54)" in after != before

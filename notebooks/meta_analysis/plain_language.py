@@ -35,7 +35,7 @@ def plain_language(results: pd.DataFrame, absolute: pd.DataFrame, harms: pd.Data
     """
     severity = one(results, "severity.primary")
     middle = absolute[absolute["control_risk_level"] == "middle"].set_index("analysis_id")
-    better, cured = middle.loc["response.odds_ratio"], middle.loc["loss_of_diagnosis.primary"]
+    better, cured = middle.loc["response.primary"], middle.loc["loss_of_diagnosis.primary"]
     harm = harms.set_index("analysis_id")
     severe, thoughts = harm.loc["severe.rd"], harm.loc["suicidal_ideation_event.rd"]
     tight, sick = harm.loc["muscle_tightness.rd_mh"], harm.loc["nausea.rd_mh"]
