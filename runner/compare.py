@@ -40,7 +40,7 @@ def same(old: str, new: str) -> bool:
 
 
 def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    with open(path, encoding="utf-8", newline="") as text:
+    with open(path, encoding="utf-8-sig", newline="") as text:  # a mark of the byte order is no part of a name
         header, *lines = list(csv.reader(text)) or [[]]
     return header, [line + [""] * (len(header) - len(line)) for line in lines]
 

@@ -62,3 +62,10 @@ def test_people_of_a_trial_without_events_count_for_a_difference_and_not_for_a_r
         trials.loc[0, ["events_active", "events_control"]] = 0
         row = mantel_haenszel_row(trials, "x")
         assert (row["k"], row["n_active"], row["n_control"]) == (k, *people)
+
+
+def test_mantel_haenszel_of_one_trial_is_its_common_effect(effects):
+    trials = choose(effects, "response", "RR").iloc[:1]
+    row = mantel_haenszel_row(trials, "x", model="random")
+    assert (row["k"], row["model"], row["tau2_method"]) == (1, "common", "")
+    assert row["estimate"] == pytest.approx((10 / 20) / (5 / 21))

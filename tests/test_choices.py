@@ -171,3 +171,17 @@ def test_common_effect_is_pooled_as_such():
     rows = run["comparisons"]
     np.testing.assert_allclose(run["estimate"], pool(rows["yi"], rows["vi"], model="common").estimate, rtol=1e-12)
     assert run["tau2"] == 0
+
+
+@pytest.mark.parametrize(("model", "measure", "enough"), [
+    ("MH", "RR", [True, False, True]),  # all tables; nobody in a control arm; everybody in the other arm
+    ("MH", "OR", [True, False, False]),
+    ("REML", "RD", [True, False, True]),
+    ("REML", "RR", [True, True, True]),
+])
+def test_a_method_needs_its_events(model, measure, enough):
+    counts = {"events_active": [[5.0, 6], [5, 6], [10, 12]], "n_active": [[10.0, 12]] * 3,
+              "events_control": [[2.0, 3], [0, 0], [2, 3]], "n_control": [[10.0, 12]] * 3}
+    arrays = {name: np.array(values) for name, values in counts.items()}
+    found = choices_events.estimable({"model": model, "measure": measure}, arrays, np.ones((3, 2), dtype=bool))
+    assert found.tolist() == enough

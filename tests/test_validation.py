@@ -95,6 +95,22 @@ def repeat(table: str, where: dict[str, object], column: str, message: str, **ce
     return change
 
 
+def unjudged(trial: str, domain: str) -> Change:
+    """Take out one judgement; the row of the trial is to be blamed."""
+
+    def change(data_dir: Path) -> list[tuple[str, str]]:
+        path = path_of(data_dir, "risk_of_bias")
+        header, rows = read(path)
+        del rows[find(header, rows, {"trial_id": trial, "domain": domain})]
+        write(path, header, rows)
+        header, rows = read(path_of(data_dir, "trials"))
+        line = find(header, rows, {"trial_id": trial}) + 2
+        place = f"data/extracted/trials.csv, row {line}, column in_primary, value 'true'"
+        return [(place, f"risk_of_bias.csv has no judgement of {domain}")]
+
+    return change
+
+
 def both(*changes: Change) -> Change:
     return lambda data_dir: [line for change in changes for line in change(data_dir)]
 
@@ -124,7 +140,10 @@ OF_MP8 = {"trial_id": "MP-8", "conflict_id": ""}
 
 RULE_BREAKERS: dict[tuple[str, str], Change] = {
     ("events_within_n", "event_outcomes"): set_cells("event_outcomes", CHECK, "more events than the", events="99"),
-    ("people_with_a_harm_within_n", "harms"): set_cells("harms", PEOPLE, "more events than the", events="99"),
+    ("harmed_within_n", "harms"): both(
+        set_cells("harms", PEOPLE, "participants counted", events="99"),
+        set_cells("harms", {"fact_id": "h001"}, "more events than the 24 sessions counted", events="99"),
+    ),
     ("n_within_the_arm", "continuous_outcomes"): set_cells(
         "continuous_outcomes", {"statistic": "sd"}, "more people than the", n="999"
     ),
@@ -253,6 +272,10 @@ RULE_BREAKERS: dict[tuple[str, str], Change] = {
             "characteristics contrasts risk_of_bias pooled_reports"
         ).split()
     },
+    ("worked_trials_stay", "trials"): set_cells(
+        "trials", {"trial_id": "MP-8"}, "cannot be left out: notebooks 02 and 07", in_primary="false"
+    ),
+    ("every_domain_judged", "trials"): unjudged("MP-2", "D2"),
     ("full_evidence_for_the_primary_analysis", "trials"): set_cells(
         "trials",
         {"in_primary": "true"},

@@ -83,11 +83,12 @@ def mantel_haenszel_row(
 
     `model` "random" is Review Manager's form: DerSimonian-Laird with Q taken around the Mantel-Haenszel estimate. A
     trial in which nobody or everybody had the event says nothing of a ratio: it counts neither in `k` nor among the
-    people.
+    people. Where one trial is left nothing can differ between trials: its row is that of the common-effect model.
     """
     counts = [effects[name] for name in ("events_active", "n_active", "events_control", "n_control")]
-    result = mantel_haenszel(*counts, measure=effects["measure"].iloc[0], model=model)
-    methods = {"model": model, "tau2_method": "" if model == "common" else "DL around MH", "ci_method": "Wald"}
     events, people = counts[0] + counts[2], counts[1] + counts[3]
     tells = (effects["measure"] == "RD") | ((events > 0) & (events < people))
+    model = model if tells.sum() > 1 else "common"
+    result = mantel_haenszel(*counts, measure=effects["measure"].iloc[0], model=model)
+    methods = {"model": model, "tau2_method": "" if model == "common" else "DL around MH", "ci_method": "Wald"}
     return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **_described(effects[tells]))

@@ -131,7 +131,8 @@ def _family(
     def members(choice: Mapping[str, str]) -> set[str]:
         return set(sets[choice["trials"]])
 
-    return Family(name, "RR", choices, rules, slots, members, comparisons, fit_counts, as_risk_ratio, ("measure",))
+    return Family(name, "RR", choices, rules, slots, members, comparisons, fit_counts, as_risk_ratio, ("measure",),
+                  estimable)
 
 
 def _dated(table: pd.DataFrame, outcome: str) -> pd.DataFrame:
@@ -210,6 +211,23 @@ def with_effects(found: list[tuple], measure: str, zero: str) -> dict[str, NDArr
     effect = MEASURES[measure](*(columns[name] for name in COLUMNS[2:]), zero_cells="none" if measure == "RD" else zero)
     usable = np.asarray(effect.variance) > 0
     return columns | {"yi": np.where(usable, effect.estimate, np.nan), "vi": np.where(usable, effect.variance, np.nan)}
+
+
+def estimable(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray) -> NDArray[np.bool_]:
+    """Whether the counts of each pool, shape (..., k), suffice for the model, and for a risk ratio in the end.
+
+    Mantel-Haenszel and Peto need two tables that tell of a ratio, and sums on both sides of the ratio that are not 0;
+    what is turned into a risk ratio needs a control risk that is neither 0 nor 1.
+    """
+    a, n1, c, n2 = (np.where(mask, arrays[name], 0.0) for name in COLUMNS[2:])
+    enough = np.ones(a.shape[:-1], dtype=bool)
+    if choice["model"] in TWO_BY_TWO:
+        tells = (a + c > 0) & (a + c < n1 + n2)
+        sides = (a * (n2 - c), (n1 - a) * c) if choice["measure"] == "OR" else (a, c)
+        enough = np.all([(side * tells).sum(axis=-1) > 0 for side in sides], axis=0) & (tells.sum(axis=-1) >= 2)
+    if choice["measure"] in ("RD", "failure"):
+        enough &= (c.sum(axis=-1) > 0) & (c.sum(axis=-1) < n2.sum(axis=-1))
+    return enough
 
 
 def fit_counts(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None) -> Pool:

@@ -9,6 +9,16 @@ from meta_analysis.rule_register import Finding, lookup, repeats, rule
 # A role that is none of these is reported where it stands, not again in every row that refers to the arm.
 ROLES = ("active", "control", "whole_trial", "combined", "open_label")
 
+# The domains of RoB 2, and the judgement over all of them.
+JUDGED = ("D1", "D2", "D3", "D4", "D5", "overall")
+
+# Trials that cannot be left out by `in_primary`, and what rests on them: a worked example, or a set of two trials.
+WORKED = {
+    "MP-1": "notebook 05 would have one trial of treatment-resistant PTSD alone",
+    "MP-2": "notebook 02 works its zero cell by hand", "MP-8": "notebooks 02 and 07 work its two active arms by hand",
+    "MAPP1": "strict remission would have one trial alone", "MAPP2": "strict remission would have one trial alone",
+}
+
 # --- Time points and arms ---------------------------------------------------------------------------------------------
 
 
@@ -135,6 +145,12 @@ def full_evidence_for_the_primary_analysis(trials: pd.DataFrame) -> list[Finding
     return [(line, "in_primary", "the primary analysis takes trials with full evidence only") for line in wrong.index]
 
 
+@rule("trials", "trial_id in_primary")
+def worked_trials_stay(trials: pd.DataFrame) -> list[Finding]:
+    wrong = trials[trials.trial_id.isin(WORKED) & ~trials.in_primary.astype(bool)]  # NaN passes
+    return [(line, "in_primary", f"cannot be left out: {WORKED[trial]}") for line, trial in wrong.trial_id.items()]
+
+
 @rule(
     "trials",
     "trial_id severity_instrument in_primary",
@@ -156,4 +172,16 @@ def both_arms_at_the_primary_timepoint(
             if not any({"mean", "sd"} <= found for found in statistics):
                 missing = f"no {role} arm has a mean and an sd of {trial.severity_instrument} at the primary time point"
                 findings.append((trial.Index, "in_primary", missing))
+    return findings
+
+
+@rule("trials", "trial_id in_primary", risk_of_bias="trial_id domain judgement")
+def every_domain_judged(trials: pd.DataFrame, risk_of_bias: pd.DataFrame) -> list[Finding]:
+    """What nobody judged is written down as `No information`, so that a row lost by mistake is not taken for it."""
+    judged = risk_of_bias[risk_of_bias.judgement != ""].groupby("trial_id").domain.agg(set)
+    findings = []
+    for trial in trials[trials.in_primary].itertuples():
+        missing = [domain for domain in JUDGED if domain not in judged.get(trial.trial_id, set())]
+        if missing:
+            findings.append((trial.Index, "in_primary", f"risk_of_bias.csv has no judgement of {', '.join(missing)}"))
     return findings

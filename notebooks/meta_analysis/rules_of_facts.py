@@ -19,8 +19,10 @@ def events_within_n(rows: pd.DataFrame) -> list[Finding]:
 
 
 @rule("harms", "events n unit")
-def people_with_a_harm_within_n(rows: pd.DataFrame) -> list[Finding]:
-    return events_within_n(rows[rows.unit == "participants"])
+def harmed_within_n(rows: pd.DataFrame) -> list[Finding]:
+    """A session, like a person, counts once for a term, however often it came up."""
+    wrong = rows[rows.unit.isin(["participants", "sessions"]) & (rows.events > rows.n)]
+    return [(line, "events", f"more events than the {row.n:g} {row.unit} counted") for line, row in wrong.iterrows()]
 
 
 @rule("continuous_outcomes event_outcomes", "arm_id n", arms="arm_id n_randomised")

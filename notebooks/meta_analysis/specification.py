@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from meta_analysis.pooling import Pool
 
 TOO_FEW = "fewer than two trials have the data"
+NO_EVENTS = "too few events in one arm for the method"
 SELECTION, POOLING = ("trials", "mp9"), ("model", "interval")  # choices that do not touch a trial's effect
 ARRAYS = ("yi", "vi", "events_active", "n_active", "events_control", "n_control")
 
@@ -55,6 +56,9 @@ class Family:
         ({choice: level}, Pool, arrays, mask) -> (estimate, low, high) on the natural scale of `measure`.
     pooled_by : tuple of str
         The choices that `fit` and `finish` look at, besides `POOLING`; what agrees in them is pooled in one call.
+    estimable : callable or None
+        ({choice: level}, arrays, mask) -> bool, shape (...): whether there are events enough for `fit` and `finish`;
+        None where there always are.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Family:
     fit: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray | None], Pool]
     finish: Callable[..., tuple[NDArray, NDArray, NDArray]]
     pooled_by: tuple[str, ...] = ()
+    estimable: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray], NDArray[np.bool_]] | None = None
 
     @property
     def primary(self) -> str:

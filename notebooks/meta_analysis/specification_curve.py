@@ -1,8 +1,8 @@
 """The specification curve: all specifications of a family, pooled in batches.
 
 Combinations that make no sense are excluded by the family's rules, those with fewer than two trials because there is
-nothing to pool, and those that give the very same trial effects as an earlier one because they are the same analysis.
-All are counted.
+nothing to pool, those with too few events for the method, and those that give the very same trial effects as an earlier
+one because they are the same analysis. All are counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meta_analysis.report import no_effect
-from meta_analysis.specification import ARRAYS, POOLING, SELECTION, TOO_FEW, Family, trial_of
+from meta_analysis.specification import ARRAYS, NO_EVENTS, POOLING, SELECTION, TOO_FEW, Family, trial_of
 
 SAME = "the same trial effects as an earlier combination"
 
@@ -99,7 +99,13 @@ def specification_curve(family: Family) -> Curve:
             rows = run[kind[run] == one]
             codes = np.column_stack([data_codes[rows], np.full(rows.size, model), np.full(rows.size, interval)])
             chosen = {name: values[rows] for name, values in arrays.items()}
-            found.append((codes, *_pool(family, codes[0], chosen, present[rows])))
+            choice = {name: list(levels)[code] for (name, levels), code in zip(family.choices.items(), codes[0])}
+            if family.estimable and not (can := family.estimable(choice, chosen, present[rows])).all():
+                dropped[NO_EVENTS] = dropped.get(NO_EVENTS, 0) + int((~can).sum())
+                rows, codes = rows[can], codes[can]
+                chosen = {name: values[can] for name, values in chosen.items()}
+            if rows.size:
+                found.append((codes, *_pool(family, choice, chosen, present[rows])))
     codes, k, estimate, low, high, tau2 = (np.concatenate(parts) for parts in zip(*found))
     order = np.lexsort(codes.T[::-1])
     excluded |= dropped
@@ -183,8 +189,9 @@ def _count_trials(family: Family, present: NDArray[np.bool_]) -> NDArray[np.int6
     return sum(present[:, owners == trial].any(axis=1).astype(int) for trial in np.unique(owners))
 
 
-def _pool(family: Family, codes: NDArray, arrays: Mapping[str, NDArray], present: NDArray) -> tuple[NDArray, ...]:
+def _pool(
+    family: Family, choice: Mapping[str, str], arrays: Mapping[str, NDArray], present: NDArray
+) -> tuple[NDArray, ...]:
     """k, estimate, low, high, tau2 of rows that share the levels of measure, zero cells, model and interval."""
-    choice = {name: list(levels)[code] for (name, levels), code in zip(family.choices.items(), codes)}
     result = family.fit(choice, arrays, present)
     return np.asarray(result.k), *family.finish(choice, result, arrays, present), np.asarray(result.tau2)

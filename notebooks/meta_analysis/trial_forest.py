@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -69,7 +70,9 @@ def trial_forest(
     """
     measure = effects["measure"].iloc[0]
     effects, columns = with_counts(effects)
-    weights = pool(effects["yi"], effects["vi"], tau2_method=results[-1]["tau2_method"]).weights
+    weights = np.ones(1)  # a trial alone has nothing to be weighed against
+    if len(effects) > 1:
+        weights = pool(effects["yi"], effects["vi"], tau2_method=results[-1]["tau2_method"]).weights
     studies = study_rows(effects["report"], effects["yi"], effects["vi"], measure=measure, weights=weights)
     studies = studies.join(effects[list(columns)])
     lines = [heterogeneity_text(results[-1]), *notes]
