@@ -90,6 +90,26 @@ def test_the_highest_of_several_maxima(case):
     assert abs(tau2 - case["tau2_metafor"]) > 0.1
 
 
+def test_no_crawl_where_the_score_bends_the_wrong_way():
+    """On the way to the maximum the score falls to almost 0 and rises again: no place for steps by its size."""
+    y = np.array([13.651, -0.688, 3.45, -0.179, 2.773, -21.983])
+    v = np.array([326.554, 0.1939, 0.252, 0.2569, 3.0867, 35.5228])
+    tau2, converged = estimate_tau2(y, v, "ML")
+    found = optimize.minimize_scalar(negative_log_likelihood_of(y, v, "ML"), bounds=(10, 40), method="bounded")
+    assert converged and abs(negative_log_likelihood(y, v, tau2, "ML") - found.fun) < 1e-9
+    np.testing.assert_allclose(tau2, found.x, rtol=1e-3)  # the search by values alone is coarse
+
+
+def test_of_two_peaks_that_are_almost_as_high_both_are_climbed():
+    """The boundary is higher than any point of the grid near the other peak, and lower than that peak."""
+    y = np.array([130.229, -7.115, -0.509, -0.951, -1.269, 0.036])
+    v = np.array([565.5645, 9.3769, 0.0037, 0.2357, 16.1134, 1.1491])
+    tau2, converged = estimate_tau2(y, v, "REML")
+    found = optimize.minimize_scalar(negative_log_likelihood_of(y, v, "REML"), bounds=(500, 8000), method="bounded")
+    assert converged and found.fun < negative_log_likelihood(y, v, 0, "REML") - 0.05
+    np.testing.assert_allclose(tau2, found.x, rtol=1e-3)  # the search by values alone is coarse
+
+
 def test_a_flat_likelihood_needs_the_safeguard():
     """Two maxima about to merge: the step from the best grid point leaves the interval that holds the higher one."""
     y = [-4.295, 3.972, 1.963, -0.5756, 3.085, -1.364, 0.274, 0.0636, 0.497, 0.4387]

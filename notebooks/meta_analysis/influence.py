@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from meta_analysis.leave_out import leave_one_out
+from meta_analysis.leave_out import all_but_one, leave_one_out
 from meta_analysis.pooling import Pool, pool
 from meta_analysis.studies import Studies, check
 
@@ -91,11 +91,9 @@ def influence(
     """
     studies, whole, without = _fit(effects, variances, mask, options)
     y, v, present = studies
-    k = present.shape[-1]
     # Sums over the studies that remain (all but i, along the last axis) and over all of them.
-    others = present[..., None, :] & ~np.eye(k, dtype=bool)
     w = np.where(present[..., None, :], 1 / (v[..., None, :] + without.tau2[..., None]), 0.0)
-    factor = without.se**2 * np.where(others, w, 0.0).sum(axis=-1)
+    factor = without.se**2 * np.where(all_but_one(present), w, 0.0).sum(axis=-1)
     change = whole.estimate[..., None] - without.estimate
     residual = y - without.estimate
     marginal = factor * (v + without.tau2)
@@ -122,14 +120,7 @@ def influence(
 def baujat(effects: ArrayLike, variances: ArrayLike, *, mask: ArrayLike | None = None, **options: Any) -> Baujat:
     """Coordinates of Baujat's plot (Baujat, Mahé, Pignon and Hill 2002): who makes the heterogeneity, who the result.
 
-    Parameters
-    ----------
-    effects, variances : array_like, shape (..., k)
-        Effects and their sampling variances (logs for ratios).
-    mask : array_like of bool, shape (..., k), optional
-        True where the study is present.
-    **options
-        Keywords of `pooling.pool`: model, tau2_method, ci_method.
+    Parameters and errors as `influence`.
 
     Returns
     -------
@@ -137,11 +128,6 @@ def baujat(effects: ArrayLike, variances: ArrayLike, *, mask: ArrayLike | None =
         ``heterogeneity``, (y - b)^2 / (v + t): with ``model="common"``, as Baujat and others drew it, the study's part
         of Cochran's Q; otherwise the squared Pearson residual, as metafor draws it. ``influence``,
         (b - b(-i))^2 / se(-i)^2: the squared change of the pooled effect when the study is left out.
-
-    Raises
-    ------
-    ValueError
-        As `pooling.pool`; at least two studies are needed.
     """
     studies, whole, without = _fit(effects, variances, mask, options)
     y, v, present = studies

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from meta_analysis.pooling import Pool, pool
 from meta_analysis.studies import Studies, check
 
-# Subsets pooled in one call of GOSH: enough that numpy's overhead does not count, and a few megabytes of results.
-GOSH_CHUNK = 2**13
+# Subsets pooled in one call of GOSH: enough that numpy's overhead hardly counts, and few enough to be alike in size.
+GOSH_CHUNK = 2**11
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,12 @@ def leave_one_out(effects: ArrayLike, variances: ArrayLike, *, mask: ArrayLike |
         As `pooling.pool`; at least two studies are needed.
     """
     studies = check(effects, variances, mask, at_least=2)
-    others = studies.present[..., None, :] & ~np.eye(studies.present.shape[-1], dtype=bool)
-    return _pool_subsets(studies, others, options)
+    return _pool_subsets(_for_subsets(studies), all_but_one(studies.present), options)
+
+
+def all_but_one(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The studies that remain when each is left out, shape ``(..., k, k)``: row i without study i."""
+    return present[..., None, :] & ~np.eye(present.shape[-1], dtype=bool)
 
 
 def cumulative(effects: ArrayLike, variances: ArrayLike, *, order: ArrayLike | None = None, **options: Any) -> Pool:
@@ -107,7 +111,7 @@ def cumulative(effects: ArrayLike, variances: ArrayLike, *, order: ArrayLike | N
     if order.shape != (k,) or not np.array_equal(np.sort(order), np.arange(k)):
         raise ValueError(f"order must name each of the {k} studies once, from 0 to {k - 1}; got {order.tolist()}")
     first = np.argsort(order) <= np.arange(k)[:, None]  # argsort of an order is the rank of each study
-    return _pool_subsets(studies, np.broadcast_to(first, (*studies.pools, k, k)), options)
+    return _pool_subsets(_for_subsets(studies), np.broadcast_to(first, (*studies.pools, k, k)), options)
 
 
 def gosh(
@@ -131,7 +135,8 @@ def gosh(
     -------
     Gosh
         All subsets in binary order: study j (from 0) is in subset i (from 0) where bit j of i + 1 is set. The results
-        take 81 + k bytes a subset; the memory beyond them does not grow with their number.
+        take 81 + k bytes a subset, and 16 more for their order meanwhile; the memory beyond does not grow with their
+        number.
 
     Raises
     ------
@@ -150,9 +155,15 @@ def gosh(
     names = [field.name for field in fields(Gosh) if field.name not in ("present", "exact")]
     types = {"k": np.int64, "converged": bool}
     result = {name: np.empty(len(present), types.get(name, float)) for name in names}
+    sizes = np.count_nonzero(present, axis=1)
+    order = np.argsort(sizes, kind="stable")  # subsets of like size go together: then hardly a place stays empty
     for start in range(0, len(present), GOSH_CHUNK):
-        which = slice(start, start + GOSH_CHUNK)
-        pools = _pool_subsets(studies, present[which], options)
+        which = order[start : start + GOSH_CHUNK]
+        taken = np.arange(max(2, sizes[which[-1]])) < sizes[which, None]
+        members = np.zeros(taken.shape, dtype=np.int64)
+        members[taken] = np.nonzero(present[which])[1]
+        chosen = Studies(studies.effects[members], studies.variances[members], np.ones_like(taken))
+        pools = _pool_subsets(chosen, taken, options)
         for name in names:
             result[name][which] = getattr(pools, name)
     return Gosh(present=present, exact=exact, **result)
@@ -175,13 +186,19 @@ def _draw(count: int, k: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     return present
 
 
+def _for_subsets(studies: Studies) -> Studies:
+    """The studies with an axis for their subsets, shape ``(..., 1, k)``."""
+    return Studies(*(array[..., None, :] for array in studies))
+
+
 def _pool_subsets(studies: Studies, present: NDArray, options: dict[str, Any]) -> Pool:
     """Pools of subsets, shape ``(..., n, k)``, none of them empty; a study alone is pooled by the common-effect model.
 
-    In the random-effects call all studies stand in for a study alone, and that result is replaced.
+    The studies broadcast against the subsets. In the random-effects call all of them stand in for a study alone, and
+    that result is replaced.
     """
-    effects, variances, everything = (array[..., None, :] for array in studies)
-    alone = present.sum(axis=-1) == 1
+    effects, variances, everything = studies
+    alone = np.count_nonzero(present, axis=-1) == 1
     if options.get("model") == "common" or not alone.any():
         return pool(effects, variances, mask=present, **options)
     result = pool(effects, variances, mask=np.where(alone[..., None], everything, present), **options)

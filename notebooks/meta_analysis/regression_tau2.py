@@ -144,8 +144,8 @@ def _score(t: Vector, y: Vector, v: Vector, x: Vector, *_: Flags, restricted: bo
     """Twice the score of tau2, the size of its two terms at the root, and the next step, as in `tau2`.
 
     The score is y'PPy - tr P (restricted) or y'PPy - tr W, its Fisher information tr PP or tr WW; the step is Newton's
-    on their quotient. With G = Q'WQ and G2 = Q'WWQ: tr P = tr W - tr G, tr PP = tr WW - 2 tr G2 + tr GG, and
-    tr PPP = tr WWW - 3 tr Q'WWWQ + 3 tr G G2 - tr GGG.
+    on their quotient, NaN where that rises. With G = Q'WQ and G2 = Q'WWQ: tr P = tr W - tr G,
+    tr PP = tr WW - 2 tr G2 + tr GG, and tr PPP = tr WWW - 3 tr Q'WWWQ + 3 tr G G2 - tr GGG.
     """
     w = 1 / (v + t)
     q, residual, _ = project(y, w, x)
@@ -165,4 +165,4 @@ def _score(t: Vector, y: Vector, v: Vector, x: Vector, *_: Flags, restricted: bo
         size, information, change = s1, s2, s3
     score = column_sums(wpy, residual) - size
     slope = 2 * ypppy - information - 2 * score * change / information
-    return score, size, score / np.where(slope > 0, slope, information)
+    return score, size, score / np.where(slope > 0, slope, np.nan)

@@ -154,7 +154,7 @@ METHODS = ("REML", "DL", "PM", "ML", "EB", "HE", "SJ", "HS")
 
 
 def solve_q(y: Vector, v: Vector, target: Vector) -> tuple[Vector, Flags]:
-    """tau2 >= 0 at which the generalised Q, sum of (y - mean)^2 / (v + tau2), equals `target`; 0 if it starts below."""
+    """tau2 >= 0 at which the generalised Q, sum of (y - mean)^2 / (v + tau2), equals `target`; 0 if Q(0) is below."""
     return tau2_search.solve_q(_q_and_slope, target, y, v)
 
 
@@ -180,7 +180,8 @@ def _score(t: Vector, y: Vector, v: Vector, *_: Vector, restricted: bool) -> tup
 
     With P = W - W1(1'W1)^-1 1'W, the score is y'PPy - tr P (restricted) or y'PPy - tr W. Dividing it by its Fisher
     information, tr PP or tr WW, makes it a straight line in tau2 where the variances are equal, so the steps are
-    Newton's on that quotient: as steady far away as Fisher scoring and quadratic near the root.
+    Newton's on that quotient: as steady far away as Fisher scoring and quadratic near the root. Where the quotient
+    rises with tau2 they would lead away from a maximum: the step is NaN.
     """
     w = 1 / (v + t)
     w2 = w * w
@@ -197,7 +198,7 @@ def _score(t: Vector, y: Vector, v: Vector, *_: Vector, restricted: bool) -> tup
         size, information, change = s1, s2, s3
     score = column_sums(py, py) - size
     slope = 2 * ypppy - information - 2 * score * change / information
-    return score, size, score / np.where(slope > 0, slope, information)
+    return score, size, score / np.where(slope > 0, slope, np.nan)
 
 
 def _log_likelihood(

@@ -24,7 +24,6 @@ MAX_ITERATIONS = 200
 # The likelihood is looked at in at most so many points before the first step, and no closer than this in the logarithm
 # of tau2 + v, in which its peaks are about 1 wide.
 GRID, SPACING = 16, 0.5
-TINY = 1e-300  # in place of a curvature of 0: no division by zero
 
 
 def bounds(s: Vector, v: Vector, present: Flags) -> tuple[Vector, Vector]:
@@ -76,26 +75,21 @@ def maximise(
     """
     end = np.log1p(highest / smallest)
     step = np.maximum(end / (GRID - 1), SPACING)
-    points = min(GRID, int(np.ceil(np.max(end / step))) + 1)  # pools that reach their end sooner stay there
-    u = np.minimum(np.arange(points)[:, None] * step, end)
-    values = np.array([log_likelihood(t, *studies) for t in smallest * np.expm1(u)])
+    points = 1 + int(np.ceil(min(GRID - 1, end.max() / SPACING)))  # pools that reach their end sooner stay there
+    grid = smallest * np.expm1(np.minimum(np.arange(points)[:, None] * step, end))
+    values = np.array([log_likelihood(t, *studies) for t in grid])
     best, falls = values.argmax(axis=0), values[1:] <= values[:-1]
     two = np.flatnonzero((falls[:-1] > falls[1:]).any(axis=0))
     pools, place = np.append(np.arange(best.size), two), np.append(best, _next_peak(values[:, two]))
-    around = [np.clip(place + i, 0, points - 1) for i in (-1, 0, 1)]
-    left, peak, right = (values[i, pools] for i in around)
-    u = np.array([u[i, pools] for i in around])
-    vertex = (left - right) / (2 * np.minimum(left - 2 * peak + right, -TINY))
-    u[1] = np.clip(u[1] + step[pools] * vertex, 0, end[pools])
-    low, start, high = smallest[pools] * np.expm1(u)
+    low, start, high = (grid[np.clip(place + i, 0, points - 1), pools] for i in (-1, 0, 1))
     climbing = [array.take(pools, axis=-1) for array in studies] if two.size else studies
     tau2, converged = climb(score, start, low, high, *climbing)
 
-    tau2, other, converged, found = *np.split(tau2, [best.size]), *np.split(converged, [best.size])
+    (tau2, rival), (converged, found) = (np.split(array, [best.size]) for array in (tau2, converged))
     if two.size:
-        rivals = [array.take(two, axis=-1) for array in studies]
-        higher = log_likelihood(other, *rivals) > log_likelihood(tau2[two], *rivals)
-        tau2[two[higher]], converged[two[higher]] = other[higher], found[higher]
+        studies = [array.take(two, axis=-1) for array in studies]
+        higher = log_likelihood(rival, *studies) > log_likelihood(tau2[two], *studies)
+        tau2[two[higher]], converged[two[higher]] = rival[higher], found[higher]
     return tau2, converged
 
 
@@ -103,18 +97,19 @@ def _next_peak(values: Vector) -> NDArray[np.int64]:
     """Place of the second highest peak of each column; all have two or more."""
     rises = np.diff(values, axis=0, prepend=-np.inf, append=-np.inf) > 0
     peaks = np.where(rises[:-1] & ~rises[1:], values, -np.inf)
-    return peaks.argsort(axis=0)[-2]
+    return peaks.argsort(axis=0, kind="stable")[-2]
 
 
 def climb(score: Score, start: Vector, low: Vector, high: Vector, *studies: NDArray) -> tuple[Vector, Flags]:
     """The maximum between `low` and `high` by safeguarded Newton steps from `start`, and whether they converged.
 
-    A step that leaves `low` and `high`, which close in on a maximum, is replaced by their midpoint.
+    No step, or one that leaves `low` and `high`, which close in on a maximum, is replaced by their midpoint.
 
     Parameters
     ----------
     score : callable
-        (t, *studies) -> the score at tau2 = t, the size of its two terms at the root, and the next step.
+        (t, *studies) -> the score at tau2 = t, the size of its two terms at the root, and the next step, NaN
+        where Newton's would lead away from a maximum.
     start, low, high : ndarray, shape (pools,)
         Where to begin, and two values of tau2 on either side of a maximum.
     *studies : ndarray, shape (..., pools)
@@ -129,10 +124,10 @@ def climb(score: Score, start: Vector, low: Vector, high: Vector, *studies: NDAr
         low, high = np.where(slope > 0, t, low), np.where(slope < 0, t, high)
         near = np.abs(slope) <= RELATIVE_RESIDUAL * size
         boundary = (t == 0) & (slope <= 0)
-        proposal = t + move
+        done, proposal = boundary | near, t + move
         inside = (proposal > low) & (proposal < high)
-        t = np.where(boundary, 0.0, np.where(inside | near, np.maximum(proposal, 0.0), (low + high) / 2))
-        return boundary | near, (t, low, high, *studies)
+        t = np.where(inside, proposal, np.where(done, t, (low + high) / 2))
+        return done, (t, low, high, *studies)
 
     return iterate(step, start, low, high, *studies)
 
