@@ -119,7 +119,7 @@ def test_every_measure_of_one_trial_pair_means_the_same_ratio(measure, expected)
     own = family("response")
     choice = parse(own, vary(own, measure=measure))
     found = [("A", "A", 50.0, 100.0, 25.0, 100.0), ("B", "B", 50.0, 100.0, 25.0, 100.0)]
-    columns = choices_events.with_effects(found, measure, "only_zero")
+    columns = choices_events.with_effects([found], measure, "only_zero")
     result = choices_events.fit_counts(choice, columns, None)
     estimate, low, high = choices_events.as_risk_ratio(choice, result, columns, None)
     np.testing.assert_allclose(estimate, expected, rtol=1e-12)
@@ -130,7 +130,7 @@ def test_a_risk_difference_that_would_leave_nobody_gives_a_ratio_of_zero():
     own = family("response")
     choice = parse(own, vary(own, measure="RD"))
     found = [("A", "A", 1.0, 4.0, 1.0, 4.0), ("B", "B", 0.0, 4.0, 1.0, 4.0)]
-    columns = choices_events.with_effects(found, "RD", "only_zero")
+    columns = choices_events.with_effects([found], "RD", "only_zero")
     result = choices_events.fit_counts(choice, columns, None)
     assert choices_events.as_risk_ratio(choice, result, columns, None)[1] == 0
 

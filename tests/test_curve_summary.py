@@ -14,7 +14,8 @@ from meta_analysis.specification_curve import Curve
 def made(values, choices, keep=None, measure="SMD"):
     """A curve whose estimate is `values` at each cell of the product of `choices` (the interval comes last)."""
     choices = {name: dict.fromkeys(levels, "") for name, levels in (choices | {"interval": ["Wald", "t"]}).items()}
-    family = Family("made", measure, choices, (), (), lambda c: set(), lambda c: {}, fit_smd, as_it_is)
+    family = Family("made", measure, choices, (), (), lambda c: set(), lambda c: [], lambda c, s: {}, (), fit_smd,
+                    as_it_is)
     values = np.repeat(np.asarray(values, dtype=float)[..., None], 2, axis=-1)
     codes = np.argwhere(np.ones(values.shape, dtype=bool) if keep is None else np.repeat(keep[..., None], 2, axis=-1))
     estimate = values[tuple(codes.T)]

@@ -87,6 +87,31 @@ def test_two_studies_leave_no_degrees_of_freedom_for_hts():
     assert np.isfinite(pool(EFFECTS[:2], VARIANCES[:2], pi_method="HTS-k1").pi_low)
 
 
+@pytest.mark.parametrize("ci_method", ("Wald", "t", "HK", "mHK"))
+def test_a_given_tau2_takes_the_place_of_the_estimate(ci_method):
+    many = np.stack([EFFECTS, 2 * EFFECTS, np.full(4, -0.5)])
+    estimated = pool(many, VARIANCES, ci_method=ci_method)
+    given = pool(many, VARIANCES, tau2=estimated.tau2, ci_method=ci_method)
+    for field in fields(Pool):
+        np.testing.assert_array_equal(getattr(given, field.name), getattr(estimated, field.name), err_msg=field.name)
+
+
+def test_a_given_tau2_of_0_has_the_weights_of_the_common_effect():
+    given, common = pool(EFFECTS, VARIANCES, tau2=0, ci_method="Wald"), pool(EFFECTS, VARIANCES, model="common")
+    np.testing.assert_allclose((given.estimate, given.se), (common.estimate, common.se), rtol=SAME)
+
+
+@pytest.mark.parametrize(("tau2", "model", "message"), (
+    (-0.1, "random", r"^tau2 must be finite and not below zero; got -0\.1$"),
+    ([0.1, np.nan], "random", r"^pool 1: tau2 must be finite and not below zero; got nan$"),
+    ([0.1, 0.2, 0.3], "random", r"^want one tau2, or one for each pool \(2,\); got \(3,\)$"),
+    (0.1, "common", r"^tau2 is for the random-effects model$"),
+))
+def test_a_given_tau2_that_cannot_be_used(tau2, model, message):
+    with pytest.raises(ValueError, match=message):
+        pool(np.stack([EFFECTS, EFFECTS]), VARIANCES, tau2=tau2, model=model)
+
+
 def test_common_effect():
     result = pool(EFFECTS, VARIANCES, model="common")
     assert result.df == np.inf and result.tau2 == 0 and result.converged

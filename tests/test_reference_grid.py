@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,7 @@ def test_the_grid_is_whole():
     for name, dataset in metafor()["datasets"].items():
         assert len(dataset["random"]) == len(METHODS) * len(TESTS), name
         assert [row["test"] for row in dataset["common"]] == ["z", "t"], name
+        assert [(row["tau2"], row["test"]) for row in dataset["given"]] == list(product((0, 0.3), TESTS)), name
         assert [row["level"] for row in dataset["q_profile"]] == [95, 90], name
     for key, fit in random_fits().items():
         assert fit["k"] == SIZES[key[0]]
@@ -79,6 +82,16 @@ def test_random_effects(name, method, test):
     assert result.converged
     if fit["tau2"] == 0:
         assert result.tau2 == 0, "the boundary is exact"
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_tau2_that_is_given(name):
+    for fit in metafor()["datasets"][name]["given"]:
+        ci_method, pi_method = TESTS[fit["test"]]
+        result = pool(*inputs(name), tau2=fit["tau2"], ci_method=ci_method, pi_method=pi_method)
+        for quantity in (quantity for quantity in QUANTITIES if quantity in fit):
+            np.testing.assert_allclose(getattr(result, quantity), fit[quantity], rtol=CLOSED_FORM,
+                                       atol=NEAR_ZERO * (fit[quantity] == 0), err_msg=f"{fit['test']} {quantity}")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -10,7 +10,7 @@ from meta_analysis.curve_summary import position
 from meta_analysis.data import read_derived, read_extracted, read_published
 from meta_analysis.pooling import pool
 from meta_analysis.results import one
-from meta_analysis.specification import TOO_FEW, Family, Rule, parse, run_specification, vary
+from meta_analysis.specification import TOO_FEW, Family, Rule, parse, run_specification, stack, vary
 from meta_analysis.specification_curve import SAME, specification_curve
 
 # Batch and single runs add the same numbers in another order, and REML's last step is taken elsewhere.
@@ -21,20 +21,21 @@ LIMITS = ("estimate", "ci_low", "ci_high", "tau2", "k")
 
 def toy(**changes):
     """Trials A, B and C; the choice `shift` moves C, `nothing` moves nothing."""
-    effects = {"A": 0.0, "B": 1.0, "C": 2.0}
 
     def comparisons(choice):
-        shifted = effects | {"C": effects["C"] + (choice["shift"] == "yes")}
-        return {"slot": np.array(list(shifted)), "trial_id": np.array(list(shifted)),
-                "yi": np.array(list(shifted.values())), "vi": np.array([1.0, 1.0, 1.0])}
+        return [("A", "A", 0.0), ("B", "B", 1.0), ("C", "C", 2.0 + (choice["shift"] == "yes"))]
+
+    def effects(choice, found):
+        columns = stack(found, ["slot", "trial_id", "yi"])
+        return columns | {"vi": np.ones(columns["yi"].size)}
 
     choices = {"trials": {"all": "", "ab": "", "a": ""}, "mp9": {"out": ""}, "shift": {"no": "", "yes": ""},
                "nothing": {"x": "", "y": ""}, "model": {"common": "", "DL": ""}, "interval": {"Wald": "", "t": ""}}
     rules = (Rule("t is for random effects", {"model": ("common",), "interval": ("t",)}),)
     sets = {"all": {"A", "B", "C"}, "ab": {"A", "B"}, "a": {"A"}}
     parts = {"name": "toy", "measure": "SMD", "choices": choices, "rules": rules, "slots": ("A", "B", "C"),
-             "members": lambda choice: sets[choice["trials"]], "effects": comparisons, "fit": fit_smd,
-             "finish": as_it_is}
+             "members": lambda choice: sets[choice["trials"]], "comparisons": comparisons, "effects": effects,
+             "measured_by": (), "fit": fit_smd, "finish": as_it_is}
     return Family(**(parts | changes))
 
 

@@ -8,7 +8,7 @@ curve.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,7 @@ from meta_analysis.choices_trials import SETS, trial_sets
 from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
 from meta_analysis.mantel_haenszel import mantel_haenszel, peto
 from meta_analysis.pooling import Pool, pool
-from meta_analysis.specification import Family, Rule, arm_slot
+from meta_analysis.specification import Family, Rule, arm_slot, stack
 
 MEASURES = {"RR": risk_ratio, "OR": odds_ratio, "RD": risk_difference, "failure": risk_ratio}
 ZERO_CELLS = {
@@ -109,15 +109,7 @@ def _family(
              {"model": ("common", *TWO_BY_TWO), "interval": ("mHK", "HK", "t")}),
     )
 
-    known: dict[tuple[str, ...], list[tuple]] = {}  # neither the measure nor zero cells change the counts
-
-    def comparisons(choice: Mapping[str, str]) -> dict[str, NDArray]:
-        levels = tuple(level for key, level in choice.items() if key not in ("measure", "zero", "model", "interval"))
-        if levels not in known:
-            known[levels] = counted_comparisons(choice)
-        return with_effects(known[levels], choice["measure"], choice["zero"])
-
-    def counted_comparisons(choice: Mapping[str, str]) -> list[tuple]:
+    def comparisons(choice: Mapping[str, str]) -> list[tuple]:
         found: dict[str, list[tuple]] = {}
         for outcome in OUTCOMES[choice["definition"]] if "definition" in choice else (name,):
             for trial, arms_now in by_time[outcome][choice["time"]].items():
@@ -128,11 +120,14 @@ def _family(
                     found[trial] = compare(trial, counted, choice["arms"])
         return [row for rows in found.values() for row in rows]
 
+    def effects(choice: Mapping[str, str], counted: Sequence[list[tuple]]) -> dict[str, NDArray]:
+        return with_effects(counted, choice["measure"], choice["zero"])
+
     def members(choice: Mapping[str, str]) -> set[str]:
         return set(sets[choice["trials"]])
 
-    return Family(name, "RR", choices, rules, slots, members, comparisons, fit_counts, as_risk_ratio, ("measure",),
-                  estimable)
+    return Family(name, "RR", choices, rules, slots, members, comparisons, effects, ("measure", "zero"), fit_counts,
+                  as_risk_ratio, ("measure",), estimable)
 
 
 def _dated(table: pd.DataFrame, outcome: str) -> pd.DataFrame:
@@ -198,13 +193,12 @@ def compare(trial: str, counted: list[tuple[Arm, Counts]], arms: str) -> list[tu
     return [(arm_slot(trial, place), trial, *counts, events, n) for place, counts in enumerate(chosen)]
 
 
-def with_effects(found: list[tuple], measure: str, zero: str) -> dict[str, NDArray]:
+def with_effects(sets: Sequence[list[tuple]], measure: str, zero: str) -> dict[str, NDArray]:
     """Columns of the comparisons with `yi` (a logarithm for ratios) and `vi`.
 
     A risk difference takes no correction. For the measure "failure" the counts are of people without the event.
     """
-    columns = {name: np.array(values) for name, values in zip(COLUMNS, zip(*found))} if found else dict.fromkeys(
-        COLUMNS, np.empty(0))
+    columns = stack(sets, COLUMNS)
     if measure == "failure":
         for side in ("active", "control"):
             columns[f"events_{side}"] = columns[f"n_{side}"] - columns[f"events_{side}"]
@@ -230,7 +224,8 @@ def estimable(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: ND
     return enough
 
 
-def fit_counts(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None) -> Pool:
+def fit_counts(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None,
+               tau2: NDArray | None = None) -> Pool:
     """Pool counts under a choice of measure, model and interval."""
     model, counts = choice["model"], [arrays[name] for name in COLUMNS[2:]]
     if model in TWO_BY_TWO:
@@ -238,7 +233,7 @@ def fit_counts(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: N
         measure = "RR" if choice["measure"] == "failure" else choice["measure"]
         method = peto if model == "peto" else partial(mantel_haenszel, measure=measure, model=kind)
         return method(*counts, mask=mask)
-    how = {"model": "common"} if model == "common" else {"tau2_method": model}
+    how = {"model": "common"} if model == "common" else {"tau2_method": model, "tau2": tau2}
     return pool(arrays["yi"], arrays["vi"], ci_method=choice["interval"], mask=mask, **how)
 
 

@@ -6,7 +6,7 @@ eight people were in which arm, so each split is a comparison of its own, and a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from meta_analysis.groups import combine_groups, sd_of_change
 from meta_analysis.mean_differences import cohen_d, glass_delta, standardised_mean_difference
 from meta_analysis.pooling import Pool, pool
 from meta_analysis.sampling_covariance import combine_correlated, shared_control_smd
-from meta_analysis.specification import Family, Rule, arm_slot
+from meta_analysis.specification import Family, Rule, arm_slot, stack
 
 UNSPLIT = "MP-9"
 CORRELATIONS = {"change_r30": 0.3, "change_r50": 0.5, "change_r70": 0.7}
@@ -102,7 +102,7 @@ def severity_family(
              {"model": ("common",), "interval": ("mHK", "HK", "t")}),
     )
 
-    def comparisons(choice: Mapping[str, str]) -> dict[str, NDArray]:
+    def comparisons(choice: Mapping[str, str]) -> list[tuple]:
         found = []
         for trial, arms_now in by_time[choice["time"]].items():
             scored = [(arm, score(arm, choice, others, modified)) for arm in arms_now]
@@ -110,17 +110,22 @@ def severity_family(
                 found += split_comparisons(arms_now, splits) if choice["score"] != "endpoint" else []
             else:
                 found += compare(trial, scored, choice["arms"])
-        return with_standardised(found, choice["measure"], choice["arms"] == "shared")
+        return found
+
+    def effects(choice: Mapping[str, str], sets: Sequence[list[tuple]]) -> dict[str, NDArray]:
+        return with_standardised(sets, choice["measure"])
 
     def members(choice: Mapping[str, str]) -> set[str]:
         extra = {splits[choice["mp9"]]} if choice["mp9"] != "out" else set()
         return set(sets[choice["trials"]]) - {UNSPLIT} | extra
 
-    return Family("severity", "SMD", choices, rules, slots, members, comparisons, fit_smd, as_it_is)
+    return Family("severity", "SMD", choices, rules, slots, members, comparisons, effects, ("measure",), fit_smd,
+                  as_it_is)
 
 
 SCORES = ("n", "mean", "sd", "n_change", "mean_change", "sd_change", "baseline_mean", "baseline_sd", "n_randomised")
-COLUMNS = ["slot", "trial_id", "n_active", "mean_active", "sd_active", "n_control", "mean_control", "sd_control"]
+COLUMNS = ["slot", "trial_id", "n_active", "mean_active", "sd_active", "n_control", "mean_control", "sd_control",
+           "shared"]
 Numbers = tuple[float, float, float]
 
 
@@ -197,7 +202,10 @@ def score(arm: Arm, choice: Mapping[str, str], others: Mapping, modified: Mappin
 
 
 def compare(trial: str, scored: list[tuple[Arm, Numbers | None]], arms: str) -> list[tuple]:
-    """The comparisons of one trial: one, or one for each active arm. Active arms lacking numbers are left out."""
+    """The comparisons of one trial: one, or one for each active arm; the last number says whether they share controls.
+
+    Active arms lacking numbers are left out.
+    """
     active = [(arm, numbers) for arm, numbers in scored if arm.role == "active" and numbers]
     control = [numbers for arm, numbers in scored if arm.role == "control" and numbers]
     active.sort(key=lambda pair: -pair[0].dose)  # the highest dose first
@@ -213,7 +221,8 @@ def compare(trial: str, scored: list[tuple[Arm, Numbers | None]], arms: str) -> 
         chosen = [numbers for _, numbers in active]
     if arms == "split":  # Cochrane Handbook 23.3.4: the control group's people are divided, its mean and SD stay
         n = n / len(chosen)
-    return [(arm_slot(trial, place), trial, *numbers, n, mean, sd) for place, numbers in enumerate(chosen)]
+    shared = arms == "shared" and len(chosen) > 1
+    return [(arm_slot(trial, place), trial, *numbers, n, mean, sd, shared) for place, numbers in enumerate(chosen)]
 
 
 def split_comparisons(arms: list[Arm], splits: Mapping[str, str]) -> list[tuple]:
@@ -223,43 +232,42 @@ def split_comparisons(arms: list[Arm], splits: Mapping[str, str]) -> list[tuple]
     for split, slot in splits.items():
         n1, n2 = map(float, split.split("+"))
         found.append((slot, UNSPLIT, n1, active["mean_change"], active["sd_change"],
-                      n2, control["mean_change"], control["sd_change"]))
+                      n2, control["mean_change"], control["sd_change"], False))
     return found
 
 
-def with_standardised(found: list[tuple], measure: str, shared: bool) -> dict[str, NDArray]:
-    """Columns of the comparisons with `yi` and `vi`; if `shared`, the arms of a trial become one effect."""
-    columns = {name: np.array(values) for name, values in zip(COLUMNS, zip(*found))} if found else dict.fromkeys(
-        COLUMNS, np.empty(0))
-    arms = (columns[f"{value}_{side}"] for side in ("active", "control") for value in ("mean", "sd", "n"))
-    effect = MEASURES[measure](*arms)
-    columns |= {"yi": np.atleast_1d(effect.estimate), "vi": np.atleast_1d(effect.variance)}
-    if shared:
-        for trial in dict.fromkeys(columns["trial_id"]):
-            rows = np.flatnonzero(columns["trial_id"] == trial)
-            if rows.size > 1 and trial != UNSPLIT:  # the splits of MP-9 are alternatives, not arms
-                columns = _averaged(columns, rows, "control" if measure == "glass" else "pair")
-    return columns
+def with_standardised(sets: Sequence[list[tuple]], measure: str) -> dict[str, NDArray]:
+    """Columns of the comparisons with `yi` and `vi`; arms of a trial that share its controls become one effect."""
+    columns = stack(sets, COLUMNS)
+    effect = MEASURES[measure](*(columns[f"{value}_{side}"] for side in ("active", "control")
+                                 for value in ("mean", "sd", "n")))
+    columns |= {"yi": np.array(effect.estimate), "vi": np.array(effect.variance)}
+    return _averaged(columns, "control" if measure == "glass" else "pair")
 
 
-def _averaged(columns: dict[str, NDArray], rows: NDArray, standardiser: str) -> dict[str, NDArray]:
-    """The comparisons with those at `rows`, which share a control group, made one by their exact covariance."""
-    n_control = float(columns["n_control"][rows[0]])
-    y, v, n = (columns[name][rows] for name in ("yi", "vi", "n_active"))
-    covariance = shared_control_smd(y, n, n_control, standardiser=standardiser)
-    np.fill_diagonal(covariance, v)
-    one = combine_correlated(y, covariance)
-    kept = {name: np.delete(values, rows[1:]) for name, values in columns.items()}
-    new = {"yi": one.estimate, "vi": one.variance, "n_active": n.sum(), "mean_active": np.nan, "sd_active": np.nan}
-    for name, value in new.items():  # the arms keep their own means and SDs
-        kept[name][rows[0]] = value
-    return kept
+def _averaged(columns: dict[str, NDArray], standardiser: str) -> dict[str, NDArray]:
+    """The comparisons with those that share a control group made one by their exact covariance."""
+    groups: dict[tuple[int, str], list[int]] = {}
+    for row in np.flatnonzero(columns["shared"]):
+        groups.setdefault((columns["set"][row], columns["trial_id"][row]), []).append(row)
+    kept = np.ones(columns["set"].size, dtype=bool)
+    for rows in groups.values():
+        y, v, n = (columns[name][rows] for name in ("yi", "vi", "n_active"))
+        covariance = shared_control_smd(y, n, float(columns["n_control"][rows[0]]), standardiser=standardiser)
+        np.fill_diagonal(covariance, v)
+        one = combine_correlated(y, covariance)
+        new = {"yi": one.estimate, "vi": one.variance, "n_active": n.sum(), "mean_active": np.nan, "sd_active": np.nan}
+        for name, value in new.items():  # the arms keep their own means and SDs
+            columns[name][rows[0]] = value
+        kept[rows[1:]] = False
+    return {name: values[kept] for name, values in columns.items() if name != "shared"}
 
 
-def fit_smd(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None) -> Pool:
+def fit_smd(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None,
+            tau2: NDArray | None = None) -> Pool:
     """Pool standardised differences by inverse variance under a choice of model and interval."""
-    model, method = ("common", "REML") if choice["model"] == "common" else ("random", choice["model"])
-    return pool(arrays["yi"], arrays["vi"], model=model, tau2_method=method, ci_method=choice["interval"], mask=mask)
+    how = {"model": "common"} if choice["model"] == "common" else {"tau2_method": choice["model"], "tau2": tau2}
+    return pool(arrays["yi"], arrays["vi"], ci_method=choice["interval"], mask=mask, **how)
 
 
 def as_it_is(

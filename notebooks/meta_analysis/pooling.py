@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from meta_analysis import heterogeneity, tau2
-from meta_analysis.studies import check, chunks
+from meta_analysis import heterogeneity
+from meta_analysis.studies import Studies, check, chunks, name_pool
+from meta_analysis.tau2 import METHODS, solve, warn_unless
 
 MODELS = ("random", "common")
 CI_METHODS = ("mHK", "HK", "t", "Wald")
@@ -74,6 +75,7 @@ def pool(
     *,
     model: str = "random",
     tau2_method: str = "REML",
+    tau2: ArrayLike | None = None,
     ci_method: str | None = None,
     pi_method: str = "HK",
     level: float = 0.95,
@@ -90,6 +92,8 @@ def pool(
         Random effects: weights 1/(v + tau2). Common effect: weights 1/v, and no prediction interval.
     tau2_method : {"REML", "DL", "PM", "ML", "EB", "HE", "SJ", "HS"}
         Estimator of tau2, see `tau2.estimate_tau2`.
+    tau2 : array_like, shape () or (...), optional
+        Between-study variances that are given, not estimated (random effects only; metafor's ``tau2=``).
     ci_method : {"mHK", "HK", "t", "Wald"}, optional
         ``"Wald"``: normal, se = (sum of weights)^-1/2. ``"t"``: the same se with t(k - 1). ``"HK"``: Hartung and Knapp
         (2001), Sidik and Jonkman (2002): se times the root of Q_w/(k - 1), Q_w the weighted sum of squares, t(k - 1).
@@ -114,9 +118,9 @@ def pool(
     Raises
     ------
     ValueError
-        On an unknown option, shapes that do not match, a present study with an effect that is not finite or a variance
-        that is not finite and above zero (named by pool and study, from 0), or too few studies: two for random
-        effects, one for the common effect.
+        On an unknown option, shapes that do not match, a given tau2 that is below zero or for a common effect, a
+        present study with an effect that is not finite or a variance that is not finite and above zero (named by pool
+        and study, from 0), or too few studies: two for random effects, one for the common effect.
 
     Warns
     -----
@@ -124,11 +128,12 @@ def pool(
         If an iteration did not converge in some pool; `Pool.converged` says which.
     """
     ci_method = ci_method or ("mHK" if model == "random" else "Wald")
-    check_options(level, model=(model, MODELS), tau2_method=(tau2_method, tau2.METHODS))
+    check_options(level, model=(model, MODELS), tau2_method=(tau2_method, METHODS))
     check_options(level, ci_method=(ci_method, CI_METHODS), pi_method=(pi_method, PI_METHODS))
     if model == "common" and ci_method in ("HK", "mHK"):
         raise ValueError(f"ci_method {ci_method!r} is for the random-effects model; with 'common' use 'Wald' or 't'")
     studies = check(effects, variances, mask, at_least=2 if model == "random" else 1)
+    given = None if tau2 is None else _given(tau2, studies, model)
     result = Results(studies.present.shape)
     for which, centre, y, v, present in chunks(studies):
         q = heterogeneity.describe(y, v, present)
@@ -137,7 +142,8 @@ def pool(
             values["i2"], values["h2"] = heterogeneity.i2_h2_common(q.q, q.df)
             values["tau2"], values["converged"] = np.zeros(q.q.shape), np.ones(q.q.shape, dtype=bool)
         else:
-            values["tau2"], values["converged"] = tau2.solve(y, v, present, tau2_method)
+            values["tau2"], values["converged"] = (
+                solve(y, v, present, tau2_method) if given is None else (given[which], np.ones(q.q.shape, dtype=bool)))
             values["i2"], values["h2"] = heterogeneity.i2_h2_random(values["tau2"], q.typical_variance)
             if tau2_interval:
                 values["tau2_low"], values["tau2_high"], found = heterogeneity.q_profile_limits(y, v, present, level)
@@ -146,7 +152,7 @@ def pool(
         if model == "random":
             values |= predict(values, pi_method, level)
         result.store(which, values)
-    tau2.warn_unless(result.arrays["converged"], tau2_method)
+    warn_unless(result.arrays["converged"], tau2_method)
     return result.pool()
 
 
@@ -180,7 +186,7 @@ def q_profile(
     low, high, converged = (np.empty(int(np.prod(studies.pools)), dtype) for dtype in (float, float, bool))
     for which, _, y, v, present in chunks(studies):
         low[which], high[which], converged[which] = heterogeneity.q_profile_limits(y, v, present, level)
-    tau2.warn_unless(converged, "Q-profile limits")
+    warn_unless(converged, "Q-profile limits")
     return low.reshape(studies.pools)[()], high.reshape(studies.pools)[()]
 
 
@@ -191,6 +197,18 @@ def check_options(level: float, **options: tuple[str, tuple[str, ...]]) -> None:
     for name, (value, known) in options.items():
         if value not in known:
             raise ValueError(f"unknown {name} {value!r}; use one of {', '.join(known)}")
+
+
+def _given(tau2: ArrayLike, studies: Studies, model: str) -> NDArray[np.float64]:
+    """Given values of tau2, one a pool, or a one-line ValueError."""
+    if model == "common":
+        raise ValueError("tau2 is for the random-effects model")
+    values = np.asarray(tau2, dtype=float)
+    if values.shape not in ((), studies.pools):
+        raise ValueError(f"want one tau2, or one for each pool {studies.pools}; got {values.shape}")
+    for index in map(tuple, np.argwhere(~(np.isfinite(values) & (values >= 0))).tolist()):
+        raise ValueError(f"{name_pool(index)}tau2 must be finite and not below zero; got {values[index]:g}")
+    return np.broadcast_to(values, studies.pools).ravel()
 
 
 class Results:

@@ -9,7 +9,7 @@ others 2016).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,16 +42,23 @@ class Family:
         Such as "severity"; the scale of all estimates, "SMD" or "RR".
     choices : dict
         choice -> {level: what it means, in words}, in the order of the id; the first level of each is the primary one.
+        The choices of `POOLING` are the last.
     rules : tuple of Rule
     slots : tuple of str
         Names of all comparisons that can occur, "MP-8" or "MP-8 arm 2" (`arm_slot`).
     members : callable
         {choice: level} -> the trials that take part (names before a blank in `slots`; a split of MP-9 is a slot).
+    comparisons : callable
+        {choice: level} -> a list with a tuple for each comparison: its slot, its trial, and the numbers of its arms.
+        The choices of `SELECTION`, `POOLING` and `measured_by` play no part here.
     effects : callable
-        {choice: level} -> columns, one entry a comparison: `slot`, `trial_id`, those of `ARRAYS` that the family has,
-        and what else a reader may want. The choices of `SELECTION` and `POOLING` play no part here.
+        ({choice: level}, such lists) -> columns, one entry a comparison: `set` (number of the list it stems from),
+        `slot`, `trial_id`, those of `ARRAYS` that the family has, and what else a reader may want.
+    measured_by : tuple of str
+        The choices that `effects` looks at.
     fit : callable
-        ({choice: level}, arrays, mask) -> Pool, for arrays of shape (..., k).
+        ({choice: level}, arrays, mask, tau2) -> Pool, for arrays of shape (..., k); tau2, shape (...), where it is
+        known already, else None.
     finish : callable
         ({choice: level}, Pool, arrays, mask) -> (estimate, low, high) on the natural scale of `measure`.
     pooled_by : tuple of str
@@ -67,8 +74,10 @@ class Family:
     rules: tuple[Rule, ...]
     slots: tuple[str, ...]
     members: Callable[[Mapping[str, str]], set[str]]
-    effects: Callable[[Mapping[str, str]], dict[str, NDArray]]
-    fit: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray | None], Pool]
+    comparisons: Callable[[Mapping[str, str]], list[tuple]]
+    effects: Callable[[Mapping[str, str], Sequence[list[tuple]]], dict[str, NDArray]]
+    measured_by: tuple[str, ...]
+    fit: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray | None, NDArray | None], Pool]
     finish: Callable[..., tuple[NDArray, NDArray, NDArray]]
     pooled_by: tuple[str, ...] = ()
     estimable: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray], NDArray[np.bool_]] | None = None
@@ -103,13 +112,13 @@ def run_specification(family: Family, specification: str) -> dict[str, Any]:
     for rule in family.rules:
         if all(choice[name] in levels for name, levels in rule.levels.items()):
             raise ValueError(f"{specification} is excluded: {rule.reason}")
-    rows = pd.DataFrame(family.effects(choice))
+    rows = pd.DataFrame(family.effects(choice, [family.comparisons(choice)])).drop(columns="set")
     taken = rows["slot"].map(trial_of).isin(family.members(choice)) & np.isfinite(rows["yi"])
     rows = rows[taken].reset_index(drop=True)
     if rows["slot"].map(trial_of).nunique() < 2:
         raise ValueError(f"{specification} is excluded: {TOO_FEW}")
     arrays = {name: rows[name].to_numpy(dtype=float) for name in ARRAYS if name in rows}
-    result = family.fit(choice, arrays, None)
+    result = family.fit(choice, arrays, None, None)
     estimate, low, high = family.finish(choice, result, arrays, None)
     return {"id": specification, "k": int(result.k), "estimate": float(estimate), "ci_low": float(low),
             "ci_high": float(high), "tau2": float(result.tau2), "pool": result, "choice": choice, "comparisons": rows}
@@ -137,6 +146,14 @@ def parse(family: Family, specification: str) -> dict[str, str]:
         if level not in family.choices[key]:
             raise ValueError(f"{specification!r}: no {key} {level!r}; there are {', '.join(family.choices[key])}")
     return choice
+
+
+def stack(sets: Sequence[list[tuple]], names: Sequence[str]) -> dict[str, NDArray]:
+    """The comparisons of all sets as columns with these names, and `set`: the number of the set each stems from."""
+    rows = [row for found in sets for row in found]
+    columns = zip(*rows) if rows else [()] * len(names)
+    numbers = np.repeat(np.arange(len(sets)), [len(found) for found in sets])
+    return {"set": numbers} | {name: np.array(values) for name, values in zip(names, columns)}
 
 
 def arm_slot(trial: str, place: int) -> str:

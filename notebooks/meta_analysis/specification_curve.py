@@ -7,16 +7,15 @@ one because they are the same analysis. All are counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from meta_analysis.report import no_effect
-from meta_analysis.specification import ARRAYS, NO_EVENTS, POOLING, SELECTION, TOO_FEW, Family, trial_of
+from meta_analysis.specification import ARRAYS, NO_EVENTS, SELECTION, TOO_FEW, Family, trial_of
 
 SAME = "the same trial effects as an earlier combination"
 
@@ -79,39 +78,36 @@ def specification_curve(family: Family) -> Curve:
     """
     names, sizes = list(family.choices), [len(levels) for levels in family.choices.values()]
     valid, excluded = _apply_rules(family)
-    pooling = [names.index(name) for name in POOLING]
-    data_codes = np.argwhere(valid.any(axis=tuple(pooling)))  # every choice but model and interval, in order
-    data_names = [name for name in names if name not in POOLING]
-    arrays, present = _all_effects(family, data_codes, data_names)
+    valid = valid.reshape(-1, *sizes[-2:])  # the choices of POOLING are the last
+    combinations = np.flatnonzero(valid.any(axis=(1, 2)))
+    data_codes = np.column_stack(np.unravel_index(combinations, sizes[:-2])).astype(np.uint8)
+    arrays, present = _all_effects(family, data_codes, names[:-2])
     same_as = _classes(arrays, present)
     trials = _count_trials(family, present)
+    kind = _number_codes(data_codes, [names.index(name) for name in family.pooled_by])
     found, dropped = [], {TOO_FEW: 0, SAME: 0}
-    kind = _number_codes(data_codes, [data_names.index(name) for name in family.pooled_by])
-    for model, interval in product(range(sizes[pooling[0]]), range(sizes[pooling[1]])):
-        allowed = valid[..., model, interval][tuple(data_codes.T)]
+    for model, intervals, allowed in _to_be_pooled(valid[combinations]):
         enough = np.flatnonzero(allowed & (trials >= 2))
         first = np.empty(len(trials), dtype=int)
         first[same_as[enough][::-1]] = enough[::-1]  # of each class the first one allowed: the last to be written
         run = enough[first[same_as[enough]] == enough]
-        dropped[TOO_FEW] += int(allowed.sum()) - enough.size
-        dropped[SAME] += enough.size - run.size
+        dropped[TOO_FEW] += (int(allowed.sum()) - enough.size) * len(intervals)
+        dropped[SAME] += (enough.size - run.size) * len(intervals)
         for one in np.unique(kind[run]):
             rows = run[kind[run] == one]
-            codes = np.column_stack([data_codes[rows], np.full(rows.size, model), np.full(rows.size, interval)])
+            levels = _levels(family, [*data_codes[rows[0]], model, intervals[0]])
             chosen = {name: values[rows] for name, values in arrays.items()}
-            choice = {name: list(levels)[code] for (name, levels), code in zip(family.choices.items(), codes[0])}
-            if family.estimable and not (can := family.estimable(choice, chosen, present[rows])).all():
-                dropped[NO_EVENTS] = dropped.get(NO_EVENTS, 0) + int((~can).sum())
-                rows, codes = rows[can], codes[can]
-                chosen = {name: values[can] for name, values in chosen.items()}
+            if family.estimable and not (can := family.estimable(levels, chosen, present[rows])).all():
+                dropped[NO_EVENTS] = dropped.get(NO_EVENTS, 0) + int((~can).sum()) * len(intervals)
+                rows, chosen = rows[can], {name: values[can] for name, values in chosen.items()}
             if rows.size:
-                found.append((codes, *_pool(family, choice, chosen, present[rows])))
-    codes, k, estimate, low, high, tau2 = (np.concatenate(parts) for parts in zip(*found))
-    order = np.lexsort(codes.T[::-1])
+                found += _pool(family, chosen, present[rows], data_codes[rows], rows, model, intervals)
+    row, codes, *numbers = (np.concatenate(parts) for parts in zip(*found))
+    order = np.lexsort((codes[:, -1], codes[:, -2], row))
     excluded |= dropped
     excluded = pd.DataFrame({"reason": list(excluded), "specifications": list(excluded.values())})
-    return Curve(family, codes[order].astype(np.uint8), *(a[order] for a in (k, estimate, low, high, tau2)),
-                 combinations=int(np.prod(sizes)), excluded=excluded)
+    return Curve(family, codes[order], *(a[order] for a in numbers), combinations=int(np.prod(sizes)),
+                 excluded=excluded)
 
 
 def _apply_rules(family: Family) -> tuple[NDArray[np.bool_], dict[str, int]]:
@@ -130,40 +126,59 @@ def _apply_rules(family: Family) -> tuple[NDArray[np.bool_], dict[str, int]]:
     return valid, excluded
 
 
+def _to_be_pooled(valid: NDArray[np.bool_]) -> Iterator[tuple[int, list[int], NDArray[np.bool_]]]:
+    """Each model, with the intervals under which the very same combinations are allowed, and these combinations.
+
+    `valid` has the shape (combinations, models, intervals). What is found for one such interval serves the others.
+    """
+    for model in range(valid.shape[1]):
+        alike: dict[bytes, list[int]] = {}
+        for interval in range(valid.shape[2]):
+            alike.setdefault(valid[:, model, interval].tobytes(), []).append(interval)
+        for intervals in alike.values():
+            yield model, intervals, valid[:, model, intervals[0]]
+
+
+def _levels(family: Family, codes: Sequence[int]) -> dict[str, str]:
+    """{choice: level} for the numbers of the levels of all choices."""
+    return {name: list(levels)[code] for (name, levels), code in zip(family.choices.items(), codes)}
+
+
 def _all_effects(
-    family: Family, codes: NDArray[np.int64], names: list[str]
+    family: Family, codes: NDArray[np.uint8], names: list[str]
 ) -> tuple[dict[str, NDArray], NDArray[np.bool_]]:
     """Effects (n, slots) of each data combination, and which of them take part; the absent ones are NaN."""
     levels = [list(family.choices[name]) for name in names]
-    about_effects = [i for i, name in enumerate(names) if name not in SELECTION]
-    about_trials = [i for i, name in enumerate(names) if name in SELECTION]
+    columns = {"selection": [], "measured": [], "compared": []}
+    for place, name in enumerate(names):
+        part = "selection" if name in SELECTION else "measured" if name in family.measured_by else "compared"
+        columns[part].append(place)
 
-    def distinct(columns: list[int]) -> tuple[list[dict[str, str]], NDArray[np.int64]]:
-        _, first, which = np.unique(_number_codes(codes, columns), return_index=True, return_inverse=True)
-        return [{names[c]: levels[c][codes[row, c]] for c in columns} for row in first], which
+    def distinct(part: str) -> tuple[list[dict[str, str]], NDArray[np.int64]]:
+        _, first, which = np.unique(_number_codes(codes, columns[part]), return_index=True, return_inverse=True)
+        return [{names[c]: levels[c][codes[row, c]] for c in columns[part]} for row in first], which
 
-    effect_choices, which_effect = distinct(about_effects)
-    trial_choices, which_trials = distinct(about_trials)
+    (selections, which_trials), (measures, which_measure), (compared, which_set) = map(distinct, columns)
     slot = {name: i for i, name in enumerate(family.slots)}
-    found = [family.effects(choice) for choice in effect_choices]
-    place = np.repeat(np.arange(len(found)), [len(columns["slot"]) for columns in found])
-    column = np.array([slot[name] for columns in found for name in columns["slot"]])
-    arrays = {}
-    for name in ARRAYS:
-        if name in found[0]:
-            grid = np.full((len(found), len(slot)), np.nan)
-            grid[place, column] = np.concatenate([columns[name] for columns in found])
-            arrays[name] = grid[which_effect]
-    sets = [family.members(choice) for choice in trial_choices]
-    takes_part = np.array([[trial_of(name) in members for name in slot] for members in sets])
+    sets = [family.comparisons(choice) for choice in compared]
+    grids: dict[str, NDArray] = {}
+    for place, choice in enumerate(measures):
+        used = np.unique(which_set[which_measure == place])  # a rule may keep a measure from some
+        found = family.effects(choice, [sets[number] for number in used])
+        for name in (name for name in ARRAYS if name in found):
+            grid = grids.setdefault(name, np.full((len(measures), len(sets), len(slot)), np.nan))
+            grid[place, used[found["set"]], [slot[which] for which in found["slot"]]] = found[name]
+    arrays = {name: grid[which_measure, which_set] for name, grid in grids.items()}
+    members = [family.members(choice) for choice in selections]
+    takes_part = np.array([[trial_of(name) in trials for name in slot] for trials in members])
     return arrays, takes_part[which_trials] & np.isfinite(arrays["yi"])
 
 
-def _number_codes(codes: NDArray[np.int64], columns: list[int]) -> NDArray[np.int64]:
+def _number_codes(codes: NDArray[np.uint8], columns: list[int]) -> NDArray[np.int64]:
     """A number for each row; rows that agree in these columns have the same one, in their order."""
     number = np.zeros(len(codes), dtype=np.int64)
     for column in columns:
-        number = number * (codes[:, column].max() + 1) + codes[:, column]
+        number = number * (int(codes[:, column].max()) + 1) + codes[:, column]
     return number
 
 
@@ -190,8 +205,18 @@ def _count_trials(family: Family, present: NDArray[np.bool_]) -> NDArray[np.int6
 
 
 def _pool(
-    family: Family, choice: Mapping[str, str], arrays: Mapping[str, NDArray], present: NDArray
-) -> tuple[NDArray, ...]:
-    """k, estimate, low, high, tau2 of rows that share the levels of measure, zero cells, model and interval."""
-    result = family.fit(choice, arrays, present)
-    return np.asarray(result.k), *family.finish(choice, result, arrays, present), np.asarray(result.tau2)
+    family: Family, arrays: Mapping[str, NDArray], present: NDArray, data_codes: NDArray[np.uint8],
+    rows: NDArray[np.int64], model: int, intervals: Sequence[int],
+) -> list[tuple[NDArray, ...]]:
+    """(row, codes, k, estimate, low, high, tau2) for each interval, of rows that agree in `family.pooled_by`.
+
+    tau2 does not depend on the interval, so the first one's serves them all.
+    """
+    found, tau2 = [], None
+    for interval in intervals:
+        codes = np.column_stack([data_codes, *(np.full(rows.size, code, np.uint8) for code in (model, interval))])
+        levels = _levels(family, codes[0])
+        result = family.fit(levels, arrays, present, tau2)
+        tau2 = np.asarray(result.tau2)
+        found.append((rows, codes, np.asarray(result.k), *family.finish(levels, result, arrays, present), tau2))
+    return found

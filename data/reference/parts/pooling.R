@@ -7,6 +7,7 @@ calls <- list(
    random = paste("rma(yi, vi, method = <method>, test = <test>, control = list(threshold = <threshold>,",
                   "maxiter = 10000, tol = 1e-15, tau2.max = 1e4))"),
    prediction = "predict(<random>); columns pi_*_riley: predict(<random>, pi.type = \"riley\")",
+   given = "rma(yi, vi, tau2 = <tau2>, test = <test>)",
    common = "rma(yi, vi, method = \"EE\", test = <test>)",
    q_profile = paste("confint(rma(yi, vi, method = \"DL\"), level = <level>,",
                      "control = list(tol = 1e-15, maxiter = 10000, tau2.max = 1e4))")
@@ -35,6 +36,14 @@ one_fit <- function(yi, vi, method, test) {
         fit$H2, fit$QE, fit$QEp, prediction$pi.lb, prediction$pi.ub, riley$pi.lb, riley$pi.ub)
 }
 
+# A tau2 that is given, not estimated.
+one_given <- function(yi, vi, tau2, test) {
+   fit <- rma(yi, vi, tau2 = tau2, test = test)
+   prediction <- predict(fit)
+   list(tau2 = tau2, test = test, estimate = c(fit$beta), se = fit$se, ci_low = fit$ci.lb, ci_high = fit$ci.ub,
+        p = fit$pval, i2 = fit$I2, h2 = fit$H2, q = fit$QE, pi_low = prediction$pi.lb, pi_high = prediction$pi.ub)
+}
+
 one_common <- function(yi, vi, test) {
    fit <- rma(yi, vi, method = "EE", test = test)
    list(test = test, estimate = c(fit$beta), se = fit$se, ci_low = fit$ci.lb, ci_high = fit$ci.ub, p = fit$pval,
@@ -52,6 +61,10 @@ one_dataset <- function(name) {
    data <- effects_of(name)
    yi <- data$yi
    vi <- data$vi
+   given <- list()
+   for (tau2 in c(0, 0.3))
+      for (test in tests)
+         given <- c(given, list(one_given(yi, vi, tau2, test)))
    rows <- list()
    for (method in methods)
       for (test in tests)
@@ -59,6 +72,7 @@ one_dataset <- function(name) {
    list(call = call_text(datasets[[name]]),
         yi = yi, vi = vi,
         q_profile = lapply(c(95, 90), one_profile, yi = yi, vi = vi),
+        given = given,
         common = lapply(c("z", "t"), one_common, yi = yi, vi = vi),
         random = rows)
 }
