@@ -1,6 +1,7 @@
 """What each choice does to the numbers of a trial: hand-worked values."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from specification_families import family
 
@@ -24,6 +25,21 @@ def test_arms_of_a_three_armed_trial():
     both = rows_of("severity").loc["MP-8", columns].astype(float)
     merged = combine_groups([12, 7], [high["mean_active"], low["mean_active"]], [high["sd_active"], low["sd_active"]])
     np.testing.assert_allclose(both, [merged.n, merged.mean, merged.sd], rtol=1e-12)
+
+
+def test_each_time_choice_takes_the_arms_of_its_own_time_point():
+    """T was seen twice after session 2, and the primary time point is later; U has its primary time point only."""
+    rows = pd.DataFrame({
+        "trial_id": ["T"] * 4 + ["U"], "arm_id": ["T:a", "T:c", "T:a", "T:a", "U:a"],
+        "role": ["active", "control", "active", "active", "active"], "dose_mg": [125, 0, 125, 125, 80],
+        "sessions_so_far": [2, 2, 2, 3, 3], "days_since_baseline": [60.0, 60.0, 90.0, 120.0, np.nan],
+        "primary": [False, False, False, True, True], "n": [9.0, 8.0, np.nan, 7.0, 5.0]})
+    found = choices_severity.arms_by_time(rows, ["n"])
+    assert found["primary"] == {"T": [Arm("T:a", "active", 125.0, {"n": 7.0})],
+                                "U": [Arm("U:a", "active", 80.0, {"n": 5.0})]}
+    assert found["two_first"] == {"T": [Arm("T:a", "active", 125.0, {"n": 9.0}),
+                                        Arm("T:c", "control", 0.0, {"n": 8.0})]}
+    assert list(found["two_last"]) == ["T"] and np.isnan(found["two_last"]["T"][0].numbers["n"])
 
 
 def test_a_split_control_group_is_halved_and_keeps_its_mean():

@@ -1,5 +1,7 @@
 """Shares of variance, ranges and places in a curve, on curves small enough to work out."""
 
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,6 +46,29 @@ def test_choices_that_cannot_be_told_apart_share_what_they_explain():
     """Only the diagonal is valid: a and b always go together, as MP-9 and the change scores nearly do."""
     found = shares(made([[0.0, 9.0], [9.0, 1.0]], {"a": ["x", "y"], "b": ["x", "y"]}, keep=np.eye(2, dtype=bool)))
     np.testing.assert_allclose([found["a"], found["b"]], [50, 50])
+
+
+def test_shares_are_the_average_over_all_orders_in_which_choices_are_revealed():
+    """By definition, on an unbalanced set in which the first level of one choice and the last of another are unused."""
+    rng = np.random.default_rng(7)
+    choices = {"a": ["x", "y", "z", "u"], "b": ["x", "y"], "c": ["x", "y", "z"]}
+    keep = rng.random((4, 2, 3)) < 0.7
+    keep[3] = keep[..., 0] = False
+    found = made(rng.normal(size=(4, 2, 3)), choices, keep=keep)
+    once = pd.DataFrame(found.codes[found.codes[:, 3] == 0][:, :3], columns=list("abc"))
+    y = pd.Series(found.estimate[found.codes[:, 3] == 0])
+
+    def explained(known):
+        return y.groupby([once[name] for name in known]).transform("mean").var(ddof=0) if known else 0.0
+
+    gains = {name: [] for name in choices}
+    for order in permutations(choices):
+        for place, name in enumerate(order):
+            gains[name].append(explained(order[: place + 1]) - explained(order[:place]))
+    table = curve_summary.variance_shares(found).set_index("choice")
+    for name in choices:
+        np.testing.assert_allclose(table.loc[name, "share"], 100 * np.mean(gains[name]) / y.var(ddof=0))
+        np.testing.assert_allclose(table.loc[name, "alone"], 100 * explained([name]) / y.var(ddof=0))
 
 
 def test_a_choice_without_effect_gets_nothing_and_ratios_are_logs():
@@ -94,6 +119,23 @@ def test_levels_are_summed_up():
     assert table.loc[("a", "y"), ["specifications", "lowest", "median", "highest"]].to_list() == [4, -3, -1, 1]
     assert table.loc[("a", "x"), "excludes_no_effect"] == 50  # 0 +- 1 holds no effect, 5 +- 1 does not
     assert table["specifications"].groupby("choice").sum().nunique() == 1
+
+
+@pytest.mark.parametrize("name", ("severity", "response", "remission"))
+def test_levels_hold_the_order_statistics_of_their_own_specifications(name):
+    found = curve(name)
+    rank = np.argsort(curve_summary.by_estimate(found))
+    table = curve_summary.level_summary(found).set_index(["choice", "level"])
+    for place, (choice, levels) in enumerate(found.family.choices.items()):
+        for code, level in enumerate(levels):
+            members, row = found.codes[:, place] == code, table.loc[(choice, level)]
+            own = found.estimate[members]
+            assert row["specifications"] == own.size
+            if own.size:
+                values = row[["lowest", "median", "highest", "excludes_no_effect", "median_rank"]].to_numpy(float)
+                expected = [own.min(), np.median(own), own.max(), 100 * found.excludes_no_effect[members].mean(),
+                            100 * np.median(rank[members]) / rank.size]
+                np.testing.assert_allclose(values, expected, atol=1e-9)
 
 
 def test_part_of_a_curve():

@@ -26,16 +26,10 @@ def choose(effects: pd.DataFrame, effect_set: str, measure: str) -> pd.DataFrame
     return rows.reset_index(drop=True)
 
 
-def _described(effects: pd.DataFrame) -> dict[str, Any]:
-    first = effects.iloc[0]
-    return {
-        "outcome": first["outcome"],
-        "measure": first["measure"],
-        "arms": first["arms"],
-        "scale_kind": first["scale_kind"],
-        "n_active": int(effects["n_active"].sum()),
-        "n_control": int(effects["n_control"].sum()),
-    }
+def described(effects: pd.DataFrame) -> dict[str, Any]:
+    """What a results row says about the trials it was made of."""
+    first = {name: effects[name].iloc[0] for name in ("outcome", "measure", "arms", "scale_kind")}
+    return first | {f"n_{side}": round(effects[f"n_{side}"].to_numpy().sum()) for side in ("active", "control")}
 
 
 def pooled_row(
@@ -72,7 +66,7 @@ def pooled_row(
     options = {} if model == "common" else {"tau2_method": tau2_method, "pi_method": pi_method, "tau2_interval": True}
     result = pool(effects["yi"], effects["vi"], model=model, ci_method=ci_method, **options)
     methods = {"model": model, "tau2_method": "" if model == "common" else tau2_method, "ci_method": ci_method}
-    return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **_described(effects))
+    return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **described(effects))
 
 
 def mantel_haenszel_row(
@@ -91,4 +85,4 @@ def mantel_haenszel_row(
     model = model if tells.sum() > 1 else "common"
     result = mantel_haenszel(*counts, measure=effects["measure"].iloc[0], model=model)
     methods = {"model": model, "tau2_method": "" if model == "common" else "DL around MH", "ci_method": "Wald"}
-    return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **_described(effects[tells]))
+    return result_row(analysis_id, result, study_set=study_set, note=note, **methods, **described(effects[tells]))

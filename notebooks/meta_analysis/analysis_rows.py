@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from meta_analysis.analyses import described
 from meta_analysis.bayes import Posterior
 from meta_analysis.meta_regression import MetaRegression
 from meta_analysis.results import result_row
@@ -91,10 +92,3 @@ def posterior_row(analysis_id: str, posterior: Posterior, *, effects: pd.DataFra
     return result_row(analysis_id, SimpleNamespace(**values, **nothing), model="bayes",
                       tau2_method=posterior.tau_prior.name, ci_method="central", note=note, study_set=ALL,
                       **described(effects))
-
-
-def described(effects: pd.DataFrame) -> dict[str, Any]:
-    """What a results row says about the trials it was made of."""
-    first = effects.iloc[0]
-    return {name: first[name] for name in ("outcome", "measure", "arms", "scale_kind")} | {
-        f"n_{side}": round(effects[f"n_{side}"].sum()) for side in ("active", "control")}

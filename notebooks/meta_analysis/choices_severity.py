@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -131,15 +132,18 @@ Numbers = tuple[float, float, float]
 
 def arms_by_time(rows: pd.DataFrame, values: list[str]) -> dict[str, dict[str, list[Arm]]]:
     """time choice -> trial -> its arms then. After session 2: the first and the last time point with two sessions."""
-    two = rows[rows["sessions_so_far"] == 2]
-    by_trial = two.groupby("trial_id")["days_since_baseline"]
-    times = {"primary": rows[rows["primary"]],
-             "two_first": two[two["days_since_baseline"] == by_trial.transform("min")],
-             "two_last": two[two["days_since_baseline"] == by_trial.transform("max")]}
-    return {name: {trial: [Arm(row["arm_id"], row["role"], float(row["dose_mg"]),
-                               {value: float(row[value]) if pd.notna(row[value]) else np.nan for value in values})
-                           for row in group.to_dict("records")]
-                   for trial, group in chosen.groupby("trial_id", sort=False)} for name, chosen in times.items()}
+    arms = [Arm(*about, dict(zip(values, numbers)))
+            for *about, numbers in zip(rows["arm_id"], rows["role"], rows["dose_mg"].astype(float),
+                                       rows[values].to_numpy(float, na_value=np.nan).tolist())]
+    days = rows["days_since_baseline"].where(rows["sessions_so_far"] == 2)
+    by_trial = days.groupby(rows["trial_id"])
+    times = {"primary": rows["primary"], "two_first": days == by_trial.transform("min"),
+             "two_last": days == by_trial.transform("max")}
+    found: dict[str, dict[str, list[Arm]]] = {name: {} for name in times}
+    for name, chosen in times.items():
+        for trial, arm in compress(zip(rows["trial_id"], arms), chosen):
+            found[name].setdefault(trial, []).append(arm)
+    return found
 
 
 def slots_of(by_time: Mapping[str, Mapping[str, list[Arm]]], exclude: str = "") -> tuple[str, ...]:

@@ -45,4 +45,5 @@ def trial_sets(trials: pd.DataFrame, arms: pd.DataFrame, risk_of_bias: pd.DataFr
     overall = overall.set_index("trial_id")["judgement"]
     rows = trials.assign(people=trials["trial_id"].map(people), risk_of_bias=trials["trial_id"].map(overall).fillna(""))
     rows[["year", "phase", "blinded_sessions"]] = rows[["year", "phase", "blinded_sessions"]].astype(float)
-    return {name: tuple(row.trial_id for row in rows.itertuples() if rule(row)) for name, (_, rule) in SETS.items()}
+    facts = list(rows.itertuples())
+    return {name: tuple(row.trial_id for row in facts if rule(row)) for name, (_, rule) in SETS.items()}

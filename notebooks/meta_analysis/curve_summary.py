@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import factorial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from meta_analysis.report import RATIO_MEASURES, percent
 from meta_analysis.specification import parse
@@ -47,26 +47,36 @@ def curve_rows(curve: Curve, which: NDArray | None = None) -> pd.DataFrame:
     order = by_estimate(curve)
     rank = np.empty(order.size, dtype=int)
     rank[order] = np.arange(order.size)
-    which = order if which is None else np.asarray(which)[np.argsort(rank[which])]
-    columns = {name: getattr(curve, name)[which] for name in ("k", "estimate", "ci_low", "ci_high", "tau2")}
-    return pd.DataFrame({"id": curve.ids(which), "rank": rank[which], **columns})
+    return _rows_at(curve, order, np.sort(rank if which is None else rank[which]))
 
 
 def thinned(curve: Curve, shown: int = SHOWN) -> pd.DataFrame:
     """Every n-th specification by rank, the lowest and the highest included, as `curve_rows`."""
     order = by_estimate(curve)
-    places = np.unique(np.linspace(0, order.size - 1, min(shown, order.size)).round().astype(int))
-    return curve_rows(curve, order[places])
+    return _rows_at(curve, order, np.unique(np.linspace(0, order.size - 1, shown).round().astype(int)))
+
+
+def _rows_at(curve: Curve, order: NDArray, ranks: NDArray) -> pd.DataFrame:
+    """Rows of the specifications at `ranks` of `order`, which is that of `by_estimate`."""
+    which = order[ranks]
+    columns = {name: getattr(curve, name)[which] for name in ("k", "estimate", "ci_low", "ci_high", "tau2")}
+    return pd.DataFrame({"id": curve.ids(which), "rank": ranks, **columns})
 
 
 def position(curve: Curve, specification: str) -> int:
     """Position of a specification in the curve; ValueError if it was not run."""
     choice = parse(curve.family, specification)
     code = [list(levels).index(choice[name]) for name, levels in curve.family.choices.items()]
-    found = np.flatnonzero((curve.codes == code).all(axis=1))
+    found = np.flatnonzero(~_differs(curve, code).any(axis=0))
     if found.size != 1:
         raise ValueError(f"{specification} was not run: excluded, or the same analysis as an earlier one")
     return int(found[0])
+
+
+def _differs(curve: Curve, code: ArrayLike) -> NDArray[np.bool_]:
+    """Whether each choice, along the first axis, of each specification has another level than `code` (choices,)."""
+    by_choice = curve.codes.T.copy()  # what is summed over choices goes many times faster with specifications last
+    return by_choice != np.asarray(code)[:, None]
 
 
 def restricted(curve: Curve, **levels: str) -> Curve:
@@ -116,19 +126,18 @@ def level_summary(curve: Curve) -> pd.DataFrame:
         choice, level, meaning, specifications, lowest, median, highest (natural scale), excludes_no_effect (percent of
         the level's intervals), median_rank (percent of the curve).
     """
-    rank = np.empty(curve.estimate.size)
-    rank[by_estimate(curve)] = np.arange(curve.estimate.size)
-    rows = []
+    order = by_estimate(curve)
+    estimate, excludes = curve.estimate[order], curve.excludes_no_effect[order]
+    codes, rows = curve.codes.take(order, axis=0).T.copy(), []
     for place, (choice, levels) in enumerate(curve.family.choices.items()):
         for code, (level, meaning) in enumerate(levels.items()):
-            members = curve.codes[:, place] == code
-            row: dict[str, Any] = {"choice": choice, "level": level, "meaning": meaning}
-            row["specifications"] = int(members.sum())
-            if members.any():
-                low, median, high = np.quantile(curve.estimate[members], [0, 0.5, 1])
-                row |= {"lowest": low, "median": median, "highest": high,
-                        "excludes_no_effect": 100 * curve.excludes_no_effect[members].mean(),
-                        "median_rank": 100 * np.median(rank[members]) / rank.size}
+            ranks = np.flatnonzero(codes[place] == code)
+            row: dict[str, Any] = {"choice": choice, "level": level, "meaning": meaning, "specifications": ranks.size}
+            if ranks.size:
+                middle = ranks[[(ranks.size - 1) // 2, ranks.size // 2]]
+                row |= {"lowest": estimate[ranks[0]], "median": estimate[middle].mean(),
+                        "highest": estimate[ranks[-1]], "excludes_no_effect": 100 * excludes[ranks].mean(),
+                        "median_rank": 100 * middle.mean() / order.size}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -149,11 +158,11 @@ def one_choice_freed(curve: Curve, start: str | None = None) -> pd.DataFrame:
         nothing), lowest, highest, lowest_level, highest_level, spread (on the pooling scale).
     """
     start = curve.family.primary if start is None else start
-    at = curve.codes[position(curve, start)]
-    rows = []
+    differs = _differs(curve, curve.codes[position(curve, start)])
+    near = np.flatnonzero(differs.sum(axis=0, dtype=np.uint8) <= 1)  # few: they differ in one choice at most
+    differs, rows = differs[:, near], []
     for place, (choice, levels) in enumerate(curve.family.choices.items()):
-        others = np.delete(np.arange(at.size), place)
-        found = np.flatnonzero((curve.codes[:, others] == at[others]).all(axis=1))
+        found = near[~np.delete(differs, place, axis=0).any(axis=0)]
         estimate = np.round(curve.estimate[found], DECIMALS)
         low, high = found[np.argmin(estimate)], found[np.argmax(estimate)]
         names = list(levels)
@@ -183,45 +192,35 @@ def variance_shares(curve: Curve) -> pd.DataFrame:
     DataFrame
         choice, share, alone (percent, on the pooling scale; the shares sum to 100), the largest share first.
     """
-    names = [name for name in curve.family.choices if name != "interval"]
-    columns = [i for i, name in enumerate(curve.family.choices) if name != "interval"]
-    sizes = [len(curve.family.choices[name]) for name in names]
-    interval = list(curve.family.choices).index("interval")
-    once = curve.codes[:, interval] == list(curve.family.choices["interval"]).index("Wald")
+    choices = curve.family.choices
+    place = {name: number for number, name in enumerate(choices)}
+    once = curve.codes[:, place.pop("interval")] == list(choices["interval"]).index("Wald")
+    names = sorted(place, key=lambda name: len(choices[name]))  # the last is summed over first: that takes off most
+    codes = curve.codes[once].T[[place[name] for name in names]].astype(np.intp)
     y = on_pooling_scale(curve, curve.estimate[once])
-    y = y - y.mean()
-    cells = np.ravel_multi_index(tuple(curve.codes[once][:, columns].T.astype(np.int64)), sizes)
-    total = np.bincount(cells, y, np.prod(sizes)).reshape(sizes)
-    count = np.bincount(cells, minlength=np.prod(sizes)).reshape(sizes).astype(float)
-    explained = _explained(total, count)
-    p = len(sizes)
-    whole = explained[2**p - 1]
+    sizes = codes.max(axis=1) + 1  # levels at the end that nobody has need no cells
+    cells = np.ravel_multi_index(tuple(codes), sizes)
+    total = np.bincount(cells, y - y.mean(), sizes.prod()).reshape(sizes)
+    count = np.bincount(cells, minlength=sizes.prod()).reshape(sizes)
+    explained = np.array(_explained(total, count, len(sizes) - 1)).T  # an axis a choice: 1 where it is known
+    others = np.bitwise_count(np.arange(explained.size // 2))  # how many other choices are known
+    weights = 1 / (len(sizes) * special.comb(len(sizes) - 1, others))  # share of the orders that reveal them before
     rows = []
-    for i, name in enumerate(names):
-        share = 0.0
-        for others in range(2**p):
-            if not others >> i & 1:
-                size = others.bit_count()
-                weight = factorial(size) * factorial(p - size - 1) / factorial(p)
-                share += weight * (explained[others | 1 << i] - explained[others])
-        rows.append({"choice": name, "share": 100 * share / whole, "alone": 100 * explained[1 << i] / whole})
+    for axis, name in enumerate(names):
+        gained = 100 * np.diff(explained, axis=axis).ravel() / explained.flat[-1]
+        rows.append({"choice": name, "share": np.sum(weights * gained), "alone": gained[0]})
     return pd.DataFrame(rows).sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
-def _explained(total: NDArray, count: NDArray) -> NDArray[np.float64]:
-    """Sum of squares explained by each subset of the axes (bit i for axis i), from sums and counts by cell."""
-    result = np.zeros(2**total.ndim)
+def _explained(total: NDArray, count: NDArray, axis: int) -> list[Any] | float:
+    """Sum of squares explained by each subset of the choices up to `axis`, from sums and counts by cell.
 
-    def visit(total: NDArray, count: NDArray, axis: int, subset: int) -> None:
-        if axis < 0:
-            seen = count > 0
-            result[subset] = np.sum(total[seen] ** 2 / count[seen])
-            return
-        visit(total, count, axis - 1, subset | 1 << axis)
-        visit(total.sum(axis=axis), count.sum(axis=axis), axis - 1, subset)
-
-    visit(total, count, total.ndim - 1, 0)
-    return result
+    Lists of two within each other: choice `axis` not known and known, within them the one before it, and so on.
+    """
+    if axis < 0:
+        seen = count > 0
+        return float(np.sum(total[seen] ** 2 / count[seen]))
+    return [_explained(total.sum(axis=axis), count.sum(axis=axis), axis - 1), _explained(total, count, axis - 1)]
 
 
 def most_frequent(curve: Curve, which: NDArray, choices: tuple[str, ...]) -> dict[str, str]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+from math import isnan
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -59,19 +61,19 @@ def _fields(package: dict, path: str) -> list[dict] | None:
 
 def _convert(column: pd.Series, kind: str, where: str) -> pd.Series:
     """Turn a column of text into the type `kind` of datapackage.json; raise ValueError at the first bad cell."""
-    blank = column == ""
+    if DTYPES[kind] == "str":
+        return column
     if kind in ("number", "integer"):
-        numbers = pd.to_numeric(column.mask(blank), errors="coerce")
-        bad = ~blank & numbers.isna()
+        numbers = pd.to_numeric(column, errors="coerce")
+        bad = numbers.isna()
         if kind == "integer":
-            bad |= numbers.notna() & (numbers % 1 != 0)
+            bad |= numbers % 1 != 0
+        bad &= column != ""
         wanted = "a number" if kind == "number" else "a whole number"
-    elif kind == "boolean":
+    else:
         numbers = column.map({"true": True, "false": False})
         bad = numbers.isna()
         wanted = "true or false"
-    else:
-        return column.astype("str")
     if bad.any():
         row = int(bad.to_numpy().argmax())
         raise ValueError(f"{where}, row {row + 2}, column {column.name}, value {column.iloc[row]!r}: is not {wanted}")
@@ -83,7 +85,8 @@ def _read_described(path: Path, fields: list[dict], where: str) -> pd.DataFrame:
     missing = [field["name"] for field in fields if field["name"] not in frame.columns]
     if missing:
         raise ValueError(f"{where}: column {missing[0]} is missing")
-    return pd.DataFrame({field["name"]: _convert(frame[field["name"]], field["type"], where) for field in fields})
+    columns = {field["name"]: _convert(frame[field["name"]], field["type"], where) for field in fields}
+    return pd.concat(columns, axis=1)
 
 
 def _read_input(folder: str, name: str) -> pd.DataFrame:
@@ -195,8 +198,9 @@ def write_derived(frame: pd.DataFrame, name: str) -> None:
     for column in frame.select_dtypes("bool"):
         frame[column] = frame[column].map({True: "true", False: "false"})
     for column in frame.select_dtypes("floating"):
-        frame[column] = frame[column] + 0.0  # minus zero becomes zero
-    frame.to_csv(file, index=False, encoding="utf-8", lineterminator="\n", float_format="%.12g")
+        numbers = frame[column].to_numpy(dtype=float, na_value=np.nan) + 0.0  # minus zero becomes zero
+        frame[column] = ["" if isnan(number) else f"{number:.12g}" for number in numbers.tolist()]
+    frame.to_csv(file, index=False, encoding="utf-8", lineterminator="\n")
 
 
 def figure_path(name: str) -> Path:

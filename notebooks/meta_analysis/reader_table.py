@@ -50,13 +50,12 @@ def show_table(frame: pd.DataFrame, digits: int | Mapping[str, int] = 2,
             return str(int(value))
         return number(value, decimals, missing="") if isinstance(value, (float, np.floating)) else str(value)
 
-    def decimals_of(name: str) -> int:
-        if is_count(frame[name]):
-            return 0
-        return digits.get(name, 2) if isinstance(digits, Mapping) else digits
+    def texts(name: str) -> list[str]:
+        decimals = digits.get(name, 2) if isinstance(digits, Mapping) else digits
+        decimals = 0 if is_count(frame[name]) else decimals
+        return [as_text(value, decimals) for value in frame[name]]
 
-    shown = {new: [as_text(value, decimals_of(old)) for value in frame[old]] for old, new in renames.items()}
-    table = ReaderTable(shown, index=[""] * len(frame), dtype=str)
+    table = ReaderTable({new: texts(old) for old, new in renames.items()}, index=[""] * len(frame), dtype=str)
     table.attrs["words"] = [pd.api.types.is_string_dtype(frame[old]) for old in renames]
     return table
 
@@ -65,8 +64,9 @@ def is_count(column: pd.Series) -> bool:
     """Whether a column of floats holds whole numbers only, as counts with gaps do."""
     if not pd.api.types.is_float_dtype(column):
         return False
-    values = column.dropna()
-    return bool((values == values.round()).all() and (values != 0).any())
+    values = column.to_numpy(dtype=float, na_value=np.nan)
+    values = values[~np.isnan(values)]
+    return bool((values == values.round()).all() and values.any())
 
 
 class ReaderTable(pd.DataFrame):

@@ -83,7 +83,7 @@ def results_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=RESULT_COLUMNS)
     if twice := sorted(set(table.loc[table["analysis_id"].duplicated(), "analysis_id"])):
         raise ValueError(f"analysis_id given twice: {', '.join(twice)}")
-    return table.astype({name: "Int64" for name in COUNT_COLUMNS})
+    return table.assign(**{name: table[name].astype("Int64") for name in COUNT_COLUMNS})
 
 
 def one(results: pd.DataFrame, analysis_id: str) -> pd.Series:

@@ -177,13 +177,14 @@ def next_trial_to_overturn(
     if interval not in ("ci", "pi"):
         raise ValueError(f'interval must be "ci" or "pi", not {interval!r}')
     y, v, _ = check(effects, variances, at_least=2)
-    n = np.arange(2, largest + 1)
-    many_y = np.column_stack([np.broadcast_to(y, (n.size, y.size)), np.full(n.size, next_effect)])
-    many_v = np.column_stack([np.broadcast_to(v, (n.size, v.size)), variance_of(n)])
-    result = pool(many_y, many_v, **options)
-    low, high = getattr(result, f"{interval}_low"), getattr(result, f"{interval}_high")
-    included = (low <= 0) & (high >= 0)
-    if not included[-1]:
+
+    def overturned(n: NDArray) -> NDArray[np.bool_]:
+        many_v = np.column_stack([np.broadcast_to(v, (n.size, v.size)), variance_of(n)])
+        result = pool(np.append(y, next_effect), many_v, **options)
+        return (getattr(result, f"{interval}_low") <= 0) & (getattr(result, f"{interval}_high") >= 0)
+
+    if not overturned(np.array([largest])).all():
         return None
-    standing = np.flatnonzero(~included)
-    return int(n[standing[-1] + 1]) if standing.size else int(n[0])
+    n = np.arange(2, largest + 1)
+    standing = n[~overturned(n)]
+    return int(standing[-1] + 1) if standing.size else 2

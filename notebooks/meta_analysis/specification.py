@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,16 +113,18 @@ def run_specification(family: Family, specification: str) -> dict[str, Any]:
     for rule in family.rules:
         if all(choice[name] in levels for name, levels in rule.levels.items()):
             raise ValueError(f"{specification} is excluded: {rule.reason}")
-    rows = pd.DataFrame(family.effects(choice, [family.comparisons(choice)])).drop(columns="set")
-    taken = rows["slot"].map(trial_of).isin(family.members(choice)) & np.isfinite(rows["yi"])
-    rows = rows[taken].reset_index(drop=True)
-    if rows["slot"].map(trial_of).nunique() < 2:
+    columns, members = family.effects(choice, [family.comparisons(choice)]), family.members(choice)
+    trials = [trial_of(slot) for slot in columns["slot"]]
+    taken = np.array([trial in members for trial in trials], dtype=bool) & np.isfinite(columns["yi"])
+    if len(set(compress(trials, taken))) < 2:
         raise ValueError(f"{specification} is excluded: {TOO_FEW}")
-    arrays = {name: rows[name].to_numpy(dtype=float) for name in ARRAYS if name in rows}
+    rows = {name: values[taken] for name, values in columns.items() if name != "set"}
+    arrays = {name: rows[name].astype(float) for name in ARRAYS if name in rows}
     result = family.fit(choice, arrays, None, None)
     estimate, low, high = family.finish(choice, result, arrays, None)
     return {"id": specification, "k": int(result.k), "estimate": float(estimate), "ci_low": float(low),
-            "ci_high": float(high), "tau2": float(result.tau2), "pool": result, "choice": choice, "comparisons": rows}
+            "ci_high": float(high), "tau2": float(result.tau2), "pool": result, "choice": choice,
+            "comparisons": pd.DataFrame(rows)}
 
 
 def vary(family: Family, **levels: str) -> str:

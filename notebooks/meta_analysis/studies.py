@@ -53,11 +53,12 @@ def check(effects: ArrayLike, variances: ArrayLike, mask: ArrayLike | None = Non
         not finite and above zero, and on the first pool with too few studies. Study and pool are named by their index
         (from 0).
     """
+    effects, variances = np.asarray(effects, dtype=float), np.asarray(variances, dtype=float)
     studies = Studies(*align(mask, effects=effects, variances=variances))
     # The plain arrays first: when every entry is good there is no need to look at each pool.
     if not np.isfinite(effects).all():
         ensure(np.isfinite(studies.effects) | ~studies.present, "an effect must be finite", studies.effects)
-    if not (np.isfinite(variances).all() and np.all(np.asarray(variances) > 0)):
+    if not (np.isfinite(variances).all() and np.all(variances > 0)):
         good = np.isfinite(studies.variances) & (studies.variances > 0)
         ensure(good | ~studies.present, "a variance must be finite and above zero", studies.variances)
     require(studies.present, at_least)
