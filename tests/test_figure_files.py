@@ -87,6 +87,14 @@ def test_the_svg_tells_a_screen_reader_what_it_shows(shown, tmp_path):
     assert "<dc:date>" not in text and "Matplotlib v" not in text
 
 
+def test_letters_of_the_svg_are_text_with_others_to_stand_in_where_theirs_are_missing(shown, tmp_path):
+    exec(DRAW, {})
+    root = ElementTree.parse(tmp_path / "figures" / "03_line.svg").getroot()
+    texts = list(root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "rise" in [text.text for text in texts]
+    assert all("font-family: 'DejaVu Sans', Verdana, sans-serif" in text.get("style") for text in texts)
+
+
 def test_the_same_figure_is_the_same_bytes_in_another_process(shown, tmp_path):
     exec(DRAW, {})
     exec(DRAW, {})

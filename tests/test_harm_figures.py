@@ -12,7 +12,8 @@ from matplotlib.colors import to_rgb
 from meta_analysis import bias_model, bias_plots, follow_up, harms_plots, report
 from meta_analysis.judgements import ORDER
 from meta_analysis.lights import LIGHTS
-from tests.test_plots import GREY_STEP, PIXELS, SMALLEST_TEXT, drawn_texts
+from tests.readable import assert_readable, drawn_texts, words_of
+from tests.test_plots import GREY_STEP
 
 matplotlib.use("Agg")
 
@@ -23,20 +24,6 @@ Y, V = np.array([-1.2, -0.9, -1.3, -0.2, -0.8, -0.6]), np.array([0.24, 0.4, 0.23
 def _close_figures():
     yield
     plt.close("all")
-
-
-def assert_readable(fig, least):
-    """At least `least` texts, none too small, none outside the figure, none touching another."""
-    texts = drawn_texts(fig)
-    assert len(texts) >= least
-    for text, box in texts:
-        assert text.get_fontsize() >= SMALLEST_TEXT, text.get_text()
-        assert box.x0 >= -PIXELS and box.x1 <= fig.bbox.width + PIXELS, f"{text.get_text()!r} leaves sideways"
-        assert box.y0 >= -PIXELS and box.y1 <= fig.bbox.height + PIXELS, f"{text.get_text()!r} leaves the figure"
-    for (one, box), (other, another) in itertools.combinations(texts, 2):
-        across = min(box.x1, another.x1) - max(box.x0, another.x0)
-        along = min(box.y1, another.y1) - max(box.y0, another.y0)
-        assert across <= PIXELS or along <= PIXELS, f"{one.get_text()!r} overlaps {other.get_text()!r}"
 
 
 def grey(colour):
@@ -121,7 +108,7 @@ def events(extra=()):
 
 def test_events_are_ordered_by_their_difference_within_each_group():
     fig, plotted = harms_plots.events_figure(events(), what="Adverse event", notes=["A note."])
-    assert {"Adverse event", "A note."} <= {text.get_text() for text, _ in drawn_texts(fig)}
+    assert {"Adverse event", "A note."} <= set(words_of(fig))
     assert_readable(fig, 30)
     assert list(plotted["label"]) == ["a reaction with quite a long name", "mild ache", "none at all", "fewer"]
     assert plotted["y"].is_monotonic_decreasing
@@ -199,9 +186,9 @@ def test_names_beside_the_primary_time_point_end_before_the_grey_part():
     fig, _ = follow_up.course_figure({"A": course()[course()["stage"] != "follow-up"], "B": course()})
     texts = drawn_texts(fig)
     grey = fig.axes[0].patches[0].get_window_extent().x0
-    for text, box in texts:
-        if text.get_text() in ("125 mg, n 12", "30 mg, n 7"):
-            assert box.x1 <= grey, text.get_text()
+    for text, _, box in texts:
+        if text in ("125 mg, n 12", "30 mg, n 7"):
+            assert box.x1 <= grey, text
 
 
 @pytest.mark.parametrize("table, message", [

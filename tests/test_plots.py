@@ -11,18 +11,14 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon
-from matplotlib.text import Text
 from scipy import stats
 
 from meta_analysis import forest, forest_rows, forest_text, frame, intervals, lights, plots, report
 from meta_analysis.forest_rows import Summary
+from tests.readable import DPI, PIXELS, assert_readable, drawn_texts, words_of
 
 matplotlib.use("Agg")
 
-DPI = 200
-# Boxes of texts lie on fractions of pixels; letters are drawn on whole ones.
-PIXELS = 1.0
-SMALLEST_TEXT = 7.0  # points, at the printed width of the figure
 # Contrast that WCAG 2.2 (1.4.11) wants of the parts of a picture that carry meaning.
 WCAG_CONTRAST = 3.0
 # Two greys this far apart (0 black, 1 white) are told apart in print.
@@ -61,39 +57,13 @@ def judge(labels, judgement="Low"):
     return pd.DataFrame(judgement, index=list(labels), columns=["D1", "D2", "D3", "D4", "D5", "overall"])
 
 
-def drawn_texts(fig):
-    """Texts as drawn, each with its box in pixels."""
-    found = []
-    draw = Text.draw
-
-    def note(self, renderer, *arguments, **options):
-        if self.get_visible() and self.get_text().strip():
-            found.append((self, self.get_window_extent(renderer)))
-        return draw(self, renderer, *arguments, **options)
-
-    fig.set_dpi(DPI)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Text, "draw", note)
-        fig.canvas.draw()
-    return found
-
-
-def assert_readable(fig, least):
-    """At least `least` texts, none too small, none outside the figure, none touching another, none in the panel."""
-    texts = drawn_texts(fig)
-    assert len(texts) >= least
-    for text, box in texts:
-        assert text.get_fontsize() >= SMALLEST_TEXT, text.get_text()
-        assert box.x0 >= -PIXELS and box.x1 <= fig.bbox.width + PIXELS, f"{text.get_text()!r} leaves sideways"
-        assert box.y0 >= -PIXELS and box.y1 <= fig.bbox.height + PIXELS, f"{text.get_text()!r} leaves the figure"
-    for (one, box), (other, another) in itertools.combinations(texts, 2):
-        across = min(box.x1, another.x1) - max(box.x0, another.x0)
-        along = min(box.y1, another.y1) - max(box.y0, another.y0)
-        assert across <= PIXELS or along <= PIXELS, f"{one.get_text()!r} overlaps {other.get_text()!r}"
+def assert_readable_beside_the_panel(fig, least):
+    """As `assert_readable`, and no text stands in the panel."""
+    assert_readable(fig, least)
     panel = frame.panel_of(fig.axes[0]).get_window_extent()
-    for text, box in texts:
+    for text, _, box in drawn_texts(fig):
         within = panel.y0 < box.y0 < panel.y1
-        assert not within or box.x1 < panel.x0 or box.x0 > panel.x1, f"{text.get_text()!r} stands in the panel"
+        assert not within or box.x1 < panel.x0 or box.x0 > panel.x1, f"{text!r} stands in the panel"
 
 
 # Style and scales
@@ -115,6 +85,15 @@ def test_style_does_not_switch_off_the_display_of_figures_that_a_notebook_switch
         with pytest.raises(KeyError), plots.style():
             raise KeyError
         assert matplotlib.is_interactive()
+
+
+def test_a_style_that_ended_in_an_error_has_ended():
+    with matplotlib.rc_context({"font.size": 20}):
+        with pytest.raises(KeyError), plots.style():
+            raise KeyError
+        with plots.style():
+            assert matplotlib.rcParams["font.size"] == plots.TEXT
+        assert matplotlib.rcParams["font.size"] == 20
 
 
 def test_text_is_as_wide_as_it_was_measured():
@@ -268,9 +247,8 @@ def test_ratios_have_a_log_axis_with_a_line_at_one(measure):
 @pytest.mark.parametrize(("event", "side"), [("good", "right"), ("bad", "left")])
 def test_the_side_that_favours_the_active_arm_is_written_on_that_side_of_no_effect(event, side):
     fig, _ = forest.forest_figure(trials(3, ratio=True), measure="RR", event=event)
+    [box] = [box for text, _, box in drawn_texts(fig) if "Favours MDMA-AT" in text]
     middle = frame.panel_of(fig.axes[0]).transData.transform((1.0, 0.0))[0]
-    [text] = [text for text in fig.findobj(Text) if "Favours MDMA-AT" in text.get_text()]
-    box = text.get_window_extent(fig.canvas.get_renderer())
     assert (box.x0 > middle) if side == "right" else (box.x1 < middle)
 
 
@@ -280,14 +258,14 @@ def test_a_trial_without_an_estimate_keeps_its_row():
     studies["weight"] /= studies["weight"].sum()
     fig, plotted = forest.forest_figure(studies, measure="SMD")
     assert plotted["square_area"].isna().tolist() == [False, True, False]
-    assert "not estimable" in [text.get_text() for text in fig.findobj(Text)]
+    assert "not estimable" in words_of(fig)
     assert "Author 2002: not estimable." in forest_text.forest_alt_text(plotted, measure="SMD", outcome="severity")
 
 
 def test_trials_that_are_not_pooled_have_equal_squares_and_no_weight_column():
     fig, plotted = forest.forest_figure(trials(3).assign(weight=math.nan), measure="SMD")
     assert plotted["square_area"].nunique() == 1
-    assert "Weight" not in [text.get_text() for text in fig.findobj(Text)]
+    assert "Weight" not in words_of(fig)
 
 
 def test_groups_are_blocks_with_their_own_summaries():
@@ -349,7 +327,7 @@ def test_no_text_of_a_forest_plot_overlaps_another_or_leaves_the_figure(count, k
     fig, _ = forest.forest_figure(studies, summaries(measure), measure=measure,
                                   event="good" if kind == "ratio" else None, **options)
     assert fig.get_figwidth() == plots.WIDTH
-    assert_readable(fig, least=2 * count + 10)
+    assert_readable_beside_the_panel(fig, least=2 * count + 10)
 
 
 def test_columns_that_leave_no_room_are_refused():
@@ -451,14 +429,7 @@ def test_no_text_of_the_lights_overlaps_another_or_leaves_the_figure(count):
     judgements = judge(trials(count)["label"])
     judgements.iloc[0, :4] = list(lights.LIGHTS)
     fig, _ = lights.rob_figure(judgements)
-    texts = drawn_texts(fig)
-    assert len(texts) >= count + 6 + 4
-    for text, box in texts:
-        assert fig.bbox.x0 <= box.x0 and box.x1 <= fig.bbox.x1 and fig.bbox.y0 <= box.y0 and box.y1 <= fig.bbox.y1
-        assert text.get_fontsize() >= SMALLEST_TEXT
-    for (_, box), (_, other) in itertools.combinations(texts, 2):
-        assert min(box.x1, other.x1) - max(box.x0, other.x0) <= PIXELS or \
-            min(box.y1, other.y1) - max(box.y0, other.y0) <= PIXELS
+    assert_readable(fig, least=count + 6 + 4)
 
 
 def luminance(colour):
@@ -508,7 +479,7 @@ def test_dots_give_back_the_table_they_show():
 
 def test_dots_print_fractions_with_decimals_and_counts_without():
     fig, _ = intervals.dot_interval_figure(analyses(2), measure="SMD", columns={"k": "k", "tau2": "τ²"})
-    texts = [text.get_text() for text in fig.findobj(Text)]
+    texts = words_of(fig)
     assert "0" in texts and "0.00" in texts
 
 
@@ -522,7 +493,7 @@ def test_no_text_of_the_dots_overlaps_another_or_leaves_the_figure(count, ratio)
     fig, _ = intervals.dot_interval_figure(table, measure="OR" if ratio else "SMD", event="bad" if ratio else None,
                                            columns={"k": "k", "i2": "I²", "tau2": "τ²"}, title="Leave one out",
                                            notes=["A remark."])
-    assert_readable(fig, least=4 * count + 8)
+    assert_readable_beside_the_panel(fig, least=4 * count + 8)
 
 
 def test_dots_in_words():

@@ -24,8 +24,15 @@ from meta_analysis.pooling import pool
 from meta_analysis.results import one, results_table
 from meta_analysis.sensitivity_tables import counts_with_lost, one_at_a_time
 from meta_analysis.small_study import trim_and_fill
-from meta_analysis.specification_plot import Mark, specification_alt_text, specification_figure
+from meta_analysis.specification_plot import (
+    DARKEST,
+    LEVEL_SIZE,
+    Mark,
+    specification_alt_text,
+    specification_figure,
+)
 from meta_analysis.tau2 import METHODS
+from tests.readable import assert_readable, words_of
 
 SEVERITY = choose(read_derived("02_effects.csv"), "ptsd_severity", "SMD")
 RESPONSE = choose(read_derived("02_effects.csv"), "response", "RR")
@@ -166,15 +173,17 @@ def test_the_specification_figure_holds_the_whole_curve():
     assert (bins["first"].iloc[1:].to_numpy() == bins["last"].iloc[:-1].to_numpy() + 1).all()
     assert (np.diff(bins["estimate"]) > -1e-9).all()
     assert ((bins["low"] <= bins["estimate"]) & (bins["estimate"] <= bins["high"])).all()
-    texts = [text.get_text() for text in fig.axes[0].texts]
+    texts = words_of(fig)
+    assert_readable(fig, 100, smallest=LEVEL_SIZE)
     assert f"{found.estimate.size:,} specifications" in texts and "Under test 2.32" in texts
     shown = levels[levels["specifications"] > 0]
     assert set(shown["meaning"]) <= set(texts) and "nothing: left out of a ratio" not in texts
     assert "above 1: favours MDMA-AT" in texts
-    [picture] = [np.ma.filled(image.get_array(), np.nan) for image in fig.axes[0].images]
-    rows = picture[~np.isnan(picture).all(axis=1)]
+    [picture] = [image.get_array() for image in fig.axes[0].images]
+    rows = picture[picture[..., 3].any(axis=1)]  # between two choices the paper is seen
     np.testing.assert_array_equal(rows[::5], rows[4::5])  # a level is five rows of the picture
-    assert len(rows) == 5 * len(shown) and (rows.max(axis=1) == 1).all()
+    darkest = plt.get_cmap("Greys")(1 / DARKEST, bytes=True)
+    assert len(rows) == 5 * len(shown) and (rows.min(axis=1) == darkest).all()
     whole = np.quantile(found.estimate[curve_summary.by_estimate(found)[bins["first"][0] : bins["last"][0] + 1]], 0.5)
     assert bins["estimate"][0] == pytest.approx(whole, rel=1e-12)
     alt = specification_alt_text(found, shares, subject="remission", event="good", marks=marks)

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
+from meta_analysis.lettering import lettering
 from meta_analysis.plots import GREY, INK, RULE, SMALL, TEXT, axis_ticks, text_width, tick_texts, typographic, wrap
 from meta_analysis.report import MEASURES, RATIO_MEASURES, check_measure, no_effect, number
 
@@ -131,26 +132,25 @@ def draw_frame(ax: Axes, frame: Frame, lines: Sequence[Line], headers: Mapping[s
     """Write the words of a frame on `ax`, and return the panel (an inset axis, empty, sharing the frame's heights)."""
     ax.set(xlim=(0, frame.width), ylim=(0, frame.height))
     ax.axis("off")
+    words = lettering(ax)
     if title:
-        ax.text(MARGIN, frame.title_y, title, size=TEXT + 1, weight="bold", va="center")
-    ax.text(MARGIN, frame.header_y, label_header, weight="bold", size=TEXT, va="bottom")
+        words.write(MARGIN, frame.title_y, title, size=TEXT + 1, bold=True)
+    words.write(MARGIN, frame.header_y, label_header, size=TEXT, bold=True, va="bottom")
     for key, header in headers.items():
-        ax.text(frame.columns[key][0], frame.header_y, header, weight="bold", size=TEXT, ha="center", va="bottom",
-                multialignment="center")
+        words.write(frame.columns[key][0], frame.header_y, header, size=TEXT, bold=True, ha="center", va="bottom")
     right_end = frame.width - MARGIN
     ax.plot([MARGIN, right_end], [frame.rule_y] * 2, color=INK, lw=0.7, solid_capstyle="butt")
     for line, label, y in zip(lines, frame.labels, frame.centres):
-        weight = "bold" if line.bold else "normal"
         if line.rule:
             top = y + LINE / 2 + TEXT_LINE * label.count("\n") / 2
             ax.plot([MARGIN, right_end], [top] * 2, color=RULE, lw=0.5, solid_capstyle="butt")
         y -= OPTICAL * TEXT
-        ax.text(MARGIN + line.indent, y, label, size=TEXT, weight=weight, va="center")
+        words.write(MARGIN + line.indent, y, label, size=TEXT, bold=line.bold)
         for key, text in line.cells.items():
             if key in headers and text:
-                ax.text(frame.columns[key][1], y, text, size=TEXT, weight=weight, ha="right", va="center")
+                words.write(frame.columns[key][1], y, text, size=TEXT, bold=line.bold, ha="right")
     for place, note in enumerate(reversed(frame.notes)):
-        ax.text(MARGIN, 0.04 + NOTE_LINE * (place + 0.5), note, size=SMALL, color=GREY, va="center")
+        words.write(MARGIN, 0.04 + NOTE_LINE * (place + 0.5), note, size=SMALL, colour=GREY)
     left, right = frame.panel
     return ax.inset_axes([left, frame.floor, right - left, frame.rule_y - frame.floor], transform=ax.transData)
 
@@ -173,16 +173,17 @@ def draw_axis(ax: Axes, panel: Axes, frame: Frame, measure: str, limits: tuple[f
     if limits[0] <= null <= limits[1]:
         panel.plot([null, null], [frame.floor, frame.rule_y], color=INK, lw=0.8, zorder=1, solid_capstyle="butt")
     y = frame.floor - TICKS - AXIS_LABEL / 2
-    ax.text((left + right) / 2, y, MEASURES[measure], size=SMALL, ha="center", va="center")
+    words = lettering(ax)
+    words.write((left + right) / 2, y, MEASURES[measure], size=SMALL, ha="center")
     if sides:
         scale = np.log if log else float
         share = (scale(null) - scale(limits[0])) / (scale(limits[1]) - scale(limits[0]))
         middle = left + (right - left) * min(max(share, 0.0), 1.0)
         y -= (AXIS_LABEL + FAVOURS) / 2
-        words = f"\N{LEFTWARDS ARROW} {sides[0]}", f"{sides[1]} \N{RIGHTWARDS ARROW}"
+        named = f"\N{LEFTWARDS ARROW} {sides[0]}", f"{sides[1]} \N{RIGHTWARDS ARROW}"
         # Both stand beside the line of no effect; the footer has room for them on either side of the panel.
-        for text, x, align in ((words[0], middle - 0.06, "right"), (words[1], middle + 0.06, "left")):
-            ax.text(x, y, text, size=SMALL, ha=align, va="center")
+        for text, x, align in ((named[0], middle - 0.06, "right"), (named[1], middle + 0.06, "left")):
+            words.write(x, y, text, size=SMALL, ha=align)
 
 
 def draw_interval(panel: Axes, y: ArrayLike, low: ArrayLike, high: ArrayLike, **line: object) -> dict[str, NDArray]:

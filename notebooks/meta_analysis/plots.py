@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 
 import matplotlib.style
 import numpy as np
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
+from meta_analysis.lettering import FAMILY, line_width
 from meta_analysis.report import MEASURES, RATIO_MEASURES, check_measure, no_effect, number
 
 WIDTH = 7.2  # inches: a journal's double column (183 mm)
@@ -25,12 +23,13 @@ INK, GREY, RULE, BAND = "#1a1a1a", "#595959", "#a6a6a6", "#e4e4e4"
 BLUE, PALE_BLUE, ORANGE = "#0072B2", "#7FB2D5", "#D55E00"
 
 STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters on every machine
+    "font.family": FAMILY,
     "font.size": TEXT,
     "text.hinting": "none",  # a text is then equally wide at every resolution, and as wide as it was measured
     "text.color": INK,
     "axes.labelsize": SMALL,
     "axes.titlesize": TEXT,
+    "axes.titley": 1.0,  # otherwise matplotlib looks for tick labels above at each drawing; there, titles have a pad
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.7,
@@ -58,11 +57,9 @@ def style() -> Iterator[None]:
     matplotlib.interactive(interactive)
 
 
-@lru_cache(maxsize=4096)
 def text_width(text: str, size: float = TEXT, bold: bool = False) -> float:
-    """Width in inches of a text (its longest line) in DejaVu Sans."""
-    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-    return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 72
+    """Width in inches of a text (its longest line) in the letters of all figures."""
+    return max(line_width(line, bold) for line in text.split("\n")) * size / 72
 
 
 def wrap(text: str, width: float, size: float = TEXT, bold: bool = False) -> str:
@@ -77,9 +74,9 @@ def wrap(text: str, width: float, size: float = TEXT, bold: bool = False) -> str
             continue
         pieces = [word for piece in re.findall(r"\([^()]*\)\S*|[^ ]+", paragraph)
                   for word in ([piece] if text_width(piece, size, bold) <= width else piece.split(" "))]
-        line, used, blank = "", 0.0, _advance(" ", size, bold)
+        line, used, blank = "", 0.0, text_width(" ", size, bold)
         for piece in pieces:
-            more = _advance(piece, size, bold)
+            more = text_width(piece, size, bold)
             if line and used + blank + more > width:
                 lines.append(line)
                 line, used = piece, more
@@ -87,12 +84,6 @@ def wrap(text: str, width: float, size: float = TEXT, bold: bool = False) -> str
                 line, used = (f"{line} {piece}", used + blank + more) if line else (piece, more)
         lines.append(line)
     return "\n".join(lines)
-
-
-@lru_cache(maxsize=4096)
-def _advance(word: str, size: float, bold: bool) -> float:
-    """How far a word moves the pen, in inches: the widths of words add up to that of a line, blanks included."""
-    return text_width(f"|{word}|", size, bold) - text_width("||", size, bold)
 
 
 def typographic(text: str) -> str:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from meta_analysis.curve_summary import by_estimate, share_below
+from meta_analysis.lettering import lettering
 from meta_analysis.plots import (
     BAND,
     GREY,
@@ -51,6 +52,7 @@ LEFT, MIDDLE, RIGHT = 0.72, 2.75, 6.25  # where the levels begin, the panel begi
 MEDIAN_AT, SHARE_AT = 6.72, 7.15
 LEVEL_SIZE = 6.5  # points
 MIDDLE_SHADE = "#b8b8b8"
+DARKEST = 1.15  # where black would stand, in shares of a level's fullest bin
 OUTER = (5, 95)  # percentiles of the lower and the upper ends that the pale band reaches
 
 
@@ -100,7 +102,8 @@ def specification_plot(ax: Axes, curve: Curve, levels: pd.DataFrame, shares: pd.
     words = ("Specifications stand from left (lowest estimate) to right. Below, the darker, the more of a level's "
              "specifications lie there; the stroke marks their middle. Median: of their estimates. Share: of the "
              f"variance of the estimate (Shapley effects); the interval never moves it. {note}")
-    ax.text(0.05, bottom - 0.03, wrap(words, WIDTH - 0.1, LEVEL_SIZE), size=LEVEL_SIZE, color=GREY, va="top")
+    words = wrap(words, WIDTH - 0.1, LEVEL_SIZE)
+    lettering(ax).write(0.05, bottom - 0.03, words, size=LEVEL_SIZE, colour=GREY, va="top")
     ax.set(xlim=(0, WIDTH), ylim=(0, height))
     return ax, plotted
 
@@ -141,10 +144,11 @@ def _bins(curve: Curve, order: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
     for size in np.unique(sizes):  # bins of one size are the rows of a matrix
         which = np.flatnonzero(sizes == size)
         members = order[edges[which, None] + np.arange(size)]
-        low, high = curve.ci_low[members], curve.ci_high[members]
-        middle = [np.median(values, axis=1) for values in (curve.estimate[members], low, high)]
-        outer = [np.percentile(low, OUTER[0], axis=1), np.percentile(high, OUTER[1], axis=1)]
-        found.loc[which, ["estimate", "low", "high", "low_outer", "high_outer"]] = np.transpose([*middle, *outer])
+        estimate = np.median(curve.estimate[members], axis=1)
+        low, low_outer = np.percentile(curve.ci_low[members], (50, OUTER[0]), axis=1)
+        high, high_outer = np.percentile(curve.ci_high[members], (50, OUTER[1]), axis=1)
+        found.loc[which, ["estimate", "low", "high", "low_outer", "high_outer"]] = np.transpose(
+            [estimate, low, high, low_outer, high_outer])
     return found.rename_axis("bin").reset_index()
 
 
@@ -163,8 +167,9 @@ def _strips(curve: Curve, order: np.ndarray, edges: np.ndarray, shown: pd.DataFr
 
 def _draw_levels(ax: Axes, top: float, shown: pd.DataFrame, shares: pd.DataFrame, strips: np.ndarray) -> float:
     """Draw the lower part from `top` (inches) downwards, all strips as one picture; returns its lower edge."""
+    letters = lettering(ax)
     for x, words in ((MEDIAN_AT, "median"), (SHARE_AT, "share")):
-        ax.text(x, top + 0.06, words, size=LEVEL_SIZE, ha="right", va="bottom", weight="bold")
+        letters.write(x, top + 0.06, words, size=LEVEL_SIZE, bold=True, ha="right", va="bottom")
     first = (shown["choice"] != shown["choice"].shift()).to_numpy()
     tops = top - ROW * np.arange(len(shown)) - GAP * (np.cumsum(first) - 1)
     bottom = tops[-1] - ROW
@@ -172,22 +177,22 @@ def _draw_levels(ax: Axes, top: float, shown: pd.DataFrame, shares: pd.DataFrame
     for upper, strip in zip(tops, strips):
         start = round((top - upper) / STEP)
         picture[start : start + round(ROW / STEP)] = strip
-    ax.imshow(picture, aspect="auto", cmap="Greys", vmin=0, vmax=1.15, interpolation="none",
-              extent=(MIDDLE, RIGHT, bottom, top))
+    # Ready pixels: matplotlib would give each pixel of the paper its colour anew. Nothing stands between two choices.
+    pixels = plt.get_cmap("Greys")(picture / DARKEST, bytes=True)
+    ax.imshow(pixels, aspect="auto", interpolation="none", extent=(MIDDLE, RIGHT, bottom, top))
     strokes = MIDDLE + shown["median_rank"] / 100 * (RIGHT - MIDDLE)
     for colour, width in (("white", 2.6), (INK, 1.1)):
         ax.vlines(strokes, tops - 0.9 * ROW, tops - 0.1 * ROW, color=colour, lw=width, capstyle="butt")
     ax.hlines(tops[first] + GAP / 2, 0.05, WIDTH - 0.05, color=RULE, lw=0.4)
     share_of = shares.set_index("choice")["share"]
-    look = {"size": LEVEL_SIZE, "va": "center"}
     for upper, begins, row in zip(tops, first, shown.itertuples()):
         if begins:
             share = share_of.get(row.choice, np.nan)
-            ax.text(0.05, upper - ROW / 2, TITLES.get(row.choice, row.choice), weight="bold", **look)
-            ax.text(SHARE_AT, upper - ROW / 2, f"{number(share, 0)}%" if np.isfinite(share) else "none", weight="bold",
-                    ha="right", **look)
-        ax.text(LEFT, upper - 0.55 * ROW, row.meaning, **look)
-        ax.text(MEDIAN_AT, upper - 0.55 * ROW, typographic(number(row.median)), ha="right", **look)
+            words = f"{number(share, 0)}%" if np.isfinite(share) else "none"
+            letters.write(0.05, upper - ROW / 2, TITLES.get(row.choice, row.choice), size=LEVEL_SIZE, bold=True)
+            letters.write(SHARE_AT, upper - ROW / 2, words, size=LEVEL_SIZE, bold=True, ha="right")
+        letters.write(LEFT, upper - 0.55 * ROW, row.meaning, size=LEVEL_SIZE)
+        letters.write(MEDIAN_AT, upper - 0.55 * ROW, typographic(number(row.median)), size=LEVEL_SIZE, ha="right")
     return float(bottom - GAP)
 
 
@@ -226,18 +231,18 @@ def _draw_curve(ax: Axes, height: float, bins: pd.DataFrame, curve: Curve, marks
 
 def _describe(ax: Axes, height: float, curve: Curve, event: str | None) -> None:
     """Words and legend at the left of the curve."""
-    top, measure = height - HEAD, curve.family.measure
-    ax.text(0.05, top, f"{curve.estimate.size:,} specifications", size=TEXT, weight="bold", va="top")
+    top, measure, letters = height - HEAD, curve.family.measure, lettering(ax)
+    letters.write(0.05, top, f"{curve.estimate.size:,} specifications", size=TEXT, bold=True, va="top")
     excluding = f"{number(100 * curve.excludes_no_effect.mean(), 0)}% of the intervals exclude no effect"
-    ax.text(0.05, top - 0.23, excluding, size=SMALL, va="center")
+    letters.write(0.05, top - 0.23, excluding, size=SMALL)
     for place, (shade, words) in enumerate(((MIDDLE_SHADE, "middle interval (95%)"), (BAND, "nearly all intervals"))):
         y = top - 0.43 - 0.16 * place
         ax.add_patch(plt.Rectangle((0.05, y - 0.05), 0.2, 0.1, color=shade, lw=0))
-        ax.text(0.31, y - 0.01, words, size=SMALL, va="center")
+        letters.write(0.31, y - 0.01, words, size=SMALL)
     below, above = (side[0].lower() + side[1:] for side in favours(measure, event))
     null = number(no_effect(measure), 0)
     for place, words in enumerate((f"above {null}: {above}", f"below {null}: {below}")):
-        ax.text(0.05, top - 0.8 - 0.15 * place, words, size=SMALL, va="center")
+        letters.write(0.05, top - 0.8 - 0.15 * place, words, size=SMALL)
 
 
 def _limits(bins: pd.DataFrame, curve: Curve, marks: Sequence[Mark], log: bool) -> tuple[float, float]:
@@ -257,4 +262,4 @@ def _label_marks(ax: Axes, heights: Mapping[Mark, float]) -> None:
         words_at = min(y, words_at - 0.12)
         words = mark.label if mark.label == "No effect" else f"{mark.label} {typographic(number(mark.estimate))}"
         ax.plot([RIGHT, RIGHT + 0.07], [y, words_at], color=GREY, lw=0.5)
-        ax.text(RIGHT + 0.09, words_at - 0.005, words, size=LEVEL_SIZE, va="center")
+        lettering(ax).write(RIGHT + 0.09, words_at - 0.005, words, size=LEVEL_SIZE)
