@@ -1,5 +1,7 @@
 """Rows of specifications, regressions and posteriors: complete, on the right scale, and honest about what they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from specification_families import family
@@ -48,6 +50,19 @@ def test_one_row_for_each_level():
     assert "severity.model.Wald.DL" in names and "severity.model.Wald.SJ" not in names
     assert len(rows) == len(family("severity").choices["model"]) - 1
     assert rows.set_index("analysis_id").loc["severity.model.Wald.common", "note"] == "common effect"
+
+
+def test_a_set_with_one_trial_left_is_a_printed_line(capsys):
+    severity = family("severity")
+    without = replace(severity, members=lambda choice: severity.members(choice) - {"MAPP1"})
+    names = [row["analysis_id"] for row in choice_rows(without, "trials")]
+    assert "severity.trials.phase_2" in names and "severity.trials.phase_3" not in names
+    assert capsys.readouterr().out.startswith("severity.trials.phase_3 is left out: fewer than two trials")
+
+
+def test_another_reason_to_exclude_a_level_is_not_passed_over():
+    with pytest.raises(ValueError, match="is excluded"):
+        choice_rows(family("response"), "model", interval="HK")
 
 
 def test_a_regression_of_ratios_is_a_ratio_of_ratios():

@@ -107,6 +107,18 @@ def test_a_row_of_tipping_points():
     assert found["e_value_limit"] > 1
 
 
+def test_a_result_of_one_trial_has_no_tipping_point(capsys):
+    trials = pd.DataFrame({"yi": AGREED[0], "vi": AGREED[1]})
+    row = {"measure": "SMD", "estimate": -0.7, "ci_low": -0.9, "ci_high": -0.5, "tau2_method": "REML",
+           "ci_method": "mHK"}
+    alone = row | {"analysis_id": "b", "tau2_method": "", "ci_method": "Wald"}
+    table = bias_model.tipping_table({"a": (trials, row | {"analysis_id": "a"}), "b": (trials[:1], alone)}, points=13)
+    assert list(table["analysis_id"]) == ["a"]
+    assert table.iloc[0].to_dict() == pytest.approx(
+        bias_model.tipping_row(trials, row | {"analysis_id": "a"}, points=13), nan_ok=True)
+    assert capsys.readouterr().out == "b is left out: fewer than two trials have the data\n"
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda: bias_model.adjusted_pool(*AGREED, 0.0, -0.1), "standard deviation of 0 or more"),
     (lambda: bias_model.adjusted_pool(*AGREED, np.nan), "a finite mean"),

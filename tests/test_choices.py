@@ -201,3 +201,10 @@ def test_a_method_needs_its_events(model, measure, enough):
     arrays = {name: np.array(values) for name, values in counts.items()}
     found = choices_events.estimable({"model": model, "measure": measure}, arrays, np.ones((3, 2), dtype=bool))
     assert found.tolist() == enough
+
+
+def test_a_count_in_conflict_whose_trial_is_left_out_is_said_in_words():
+    other = {"MAPP1:placebo": (22.0, 37.0)}
+    here = {"primary": {"MAPP1": [Arm("MAPP1:placebo", "control", 0.0, {"events": 23.0, "n": 37.0})]}}
+    assert choices_events._in_words(here, other) == ["23 of 37", "22 of 37"]
+    assert choices_events._in_words({"primary": {}}, other) == ["not among these trials"] * 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
-from meta_analysis.cluster_robust import cluster_robust, robust_multilevel
+from meta_analysis.cluster_robust import TooFewClusters, cluster_robust, robust_multilevel
 from meta_analysis.multilevel_likelihood import level_matrices
 from tests.test_multilevel import MODELS, fitted, problem
 
@@ -157,3 +157,4 @@ def test_bad_input_is_named_on_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+    assert isinstance(error.value, TooFewClusters) == ("robust errors" in message or "rests on" in message)

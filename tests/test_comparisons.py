@@ -10,6 +10,7 @@ from meta_analysis.comparisons import (
     continuous_arms,
     continuous_comparisons,
     event_comparisons,
+    first_trial,
     mark_primary,
     with_effects,
 )
@@ -130,3 +131,21 @@ def test_event_effects_are_those_of_effect_sizes(table, measure, function):
 def test_an_unknown_measure_is_refused(table):
     with pytest.raises(ValueError, match="unknown measure 'HR'"):
         with_effects(event_comparisons(table, "ptsd_severity"), "HR")
+
+
+def test_an_example_is_worked_on_the_first_trial_that_has_it(table, capsys):
+    active = table[table["role"] == "active"]
+    has_two = active.groupby("trial_id")["arm_id"].transform("nunique") == 2
+    ((name, arms),) = first_trial(active, has_two, "two active arms")
+    assert name == "B" and list(arms["arm_id"]) == ["B:125mg", "B:75mg"]
+    ((name, rows),) = first_trial(active, active["events"] >= 5, "events")
+    assert name == "B" and len(rows) == 2 and capsys.readouterr().out == ""
+
+
+def test_an_example_that_no_trial_has_is_a_printed_line(table, capsys):
+    active = table[(table["role"] == "active") & (table["trial_id"] != "B")]
+    has_two = active.groupby("trial_id")["arm_id"].transform("nunique") == 2
+    assert first_trial(active, has_two, "two active arms") == []
+    assert capsys.readouterr().out == "no trial here has two active arms: nothing to show by hand\n"
+    response = event_comparisons(table, "response").query("events_control > 0")
+    assert first_trial(response, response["events_control"] == 0, "a zero cell") == []

@@ -153,3 +153,12 @@ def test_another_stored_result_gives_another_line(shown):
     line = rerun_choices(shown, choices, changed, trials).query("review == 'ICER 2024'").iloc[0]
     assert line["the choice alone"] == "gives it, with its interval"
     assert line["ours with the choice"] == "-0.80 (95% CI -1.10 to -0.49)"
+
+
+def test_a_choice_whose_result_does_not_exist_is_a_printed_line(shown, capsys):
+    trials, results = read_extracted("trials"), read_derived("05_results.csv")
+    choices = {"V41": ("phase 3 alone", "severity.trials.phase_3")}
+    left = results[results["analysis_id"] != "severity.trials.phase_3"]
+    found = rerun_choices(shown, choices, left, trials)
+    assert "ICER 2024" not in set(found["review"]) and len(found) == len(rerun_choices(shown, {}, left, trials))
+    assert capsys.readouterr().out.startswith("ICER 2024, phase 3 alone: left out")

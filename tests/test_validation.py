@@ -272,9 +272,6 @@ RULE_BREAKERS: dict[tuple[str, str], Change] = {
             "characteristics contrasts risk_of_bias pooled_reports"
         ).split()
     },
-    ("worked_trials_stay", "trials"): set_cells(
-        "trials", {"trial_id": "MP-8"}, "cannot be left out: notebooks 02 and 07", in_primary="false"
-    ),
     ("every_domain_judged", "trials"): unjudged("MP-2", "D2"),
     ("full_evidence_for_the_primary_analysis", "trials"): set_cells(
         "trials",

@@ -12,7 +12,7 @@ from meta_analysis.analyses import described
 from meta_analysis.bayes import Posterior
 from meta_analysis.meta_regression import MetaRegression
 from meta_analysis.results import result_row
-from meta_analysis.specification import Family, run_specification, vary
+from meta_analysis.specification import TOO_FEW, Family, TooFewTrials, run_specification, vary
 
 OUTCOMES = {"severity": "ptsd_severity", "response": "response"}
 ALL = "all with results"
@@ -56,13 +56,21 @@ def choice_rows(family: Family, choice: str, *, skip: tuple[str, ...] = (), note
     """A row for each level of one choice, all others as in the primary specification or as `start` says.
 
     The rows are named ``severity.arms.split``; where `start` holds other choices their levels follow the choice's name,
-    ``severity.mp9.change_r50.5+3``. Levels in `skip` are left out. Raises as `specification_row`.
+    ``severity.mp9.change_r50.5+3``. Levels in `skip` are left out; so are those for which fewer than two trials have
+    the data, with a printed line. Raises as `specification_row` otherwise.
     """
     held = ".".join(start.values())
     prefix = f"{family.name}.{choice}.{held}." if held else f"{family.name}.{choice}."
-    return [specification_row(family, vary(family, **start, **{choice: level}), f"{prefix}{level}",
-                              note=f"{meaning}; {note}" if note else meaning)
-            for level, meaning in family.choices[choice].items() if level not in skip]
+    rows = []
+    for level, meaning in family.choices[choice].items():
+        if level in skip:
+            continue
+        try:
+            rows.append(specification_row(family, vary(family, **start, **{choice: level}), f"{prefix}{level}",
+                                          note=f"{meaning}; {note}" if note else meaning))
+        except TooFewTrials:
+            print(f"{prefix}{level} is left out: {TOO_FEW}")
+    return rows
 
 
 def regression_row(analysis_id: str, fit: MetaRegression, coefficient: int, *, effects: pd.DataFrame, ci_method: str,

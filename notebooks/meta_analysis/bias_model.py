@@ -230,3 +230,29 @@ def tipping_row(trials: pd.DataFrame, row: Mapping[str, Any], *, points: float =
         "tipping_spread_shared": tipping_spread(effects, variances, shared=1.0, **options),
         "e_value": e_values.estimate, "e_value_limit": e_values.limit,
     }
+
+
+def tipping_table(
+    results: Mapping[str, tuple[pd.DataFrame, Mapping[str, Any]]], *, points: float = np.nan
+) -> pd.DataFrame:
+    """Tipping points of several results; one of a single trial is left out, and a printed line says so.
+
+    Parameters
+    ----------
+    results : mapping
+        Name -> trials and row of the result, as for `tipping_row`; the name is for the printed line.
+    points : float
+        As for `tipping_row`.
+
+    Returns
+    -------
+    DataFrame
+        A `tipping_row` for each result of two trials or more.
+    """
+    found = []
+    for name, (trials, row) in results.items():
+        if len(trials) > 1:
+            found.append(tipping_row(trials, row, points=points))
+        else:
+            print(f"{name} is left out: fewer than two trials have the data")
+    return pd.DataFrame(found)

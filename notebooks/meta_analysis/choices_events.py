@@ -144,9 +144,9 @@ def other_count(facts: pd.DataFrame, conflict: str) -> dict[str, Counts]:
 def _in_words(by_time: Mapping[str, Mapping[str, list[Arm]]], other: Mapping[str, Counts]) -> list[str]:
     """The count in use and the one set aside of the arm in conflict, as "23 of 37"."""
     arms = [arm for found in by_time["primary"].values() for arm in found if arm.arm_id in other]
-    pairs = [(np.nan, np.nan)] * 2
-    if arms:
-        pairs = [(arms[0].numbers["events"], arms[0].numbers["n"]), other[arms[0].arm_id]]
+    if not arms:
+        return ["not among these trials"] * 2
+    pairs = (arms[0].numbers["events"], arms[0].numbers["n"]), other[arms[0].arm_id]
     return [f"{events:.0f} of {n:.0f}" for events, n in pairs]
 
 

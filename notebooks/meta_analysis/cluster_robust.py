@@ -21,6 +21,10 @@ from meta_analysis.multilevel import MultilevelFit
 UNBIASED_TOLERANCE = 1e-6
 
 
+class TooFewClusters(ValueError):
+    """The trials are too few, or inform a coefficient too little, for robust errors."""
+
+
 @dataclass(frozen=True)
 class RobustResult:
     """Cluster-robust inference for p coefficients.
@@ -95,8 +99,8 @@ def cluster_robust(
     Raises
     ------
     ValueError
-        For shapes that do not fit, as many coefficients as clusters (or more), clusters linked by the working
-        covariance, or a coefficient that CR2 cannot estimate because too few clusters inform it.
+        For shapes that do not fit, or clusters linked by the working covariance; `TooFewClusters` for as many
+        coefficients as clusters (or more), or a coefficient that CR2 cannot estimate because too few inform it.
     """
     y, x, m = (np.asarray(array, dtype=float) for array in (effects, design, working_covariance))
     labels, index = np.unique(np.asarray(clusters), return_inverse=True)
@@ -106,7 +110,7 @@ def cluster_robust(
         raise ValueError(f'kind must be "CR2", "CR1", "CR1p" or "CR0", not {kind!r}')
     n_clusters, p = labels.size, x.shape[1]
     if n_clusters <= p:
-        raise ValueError(f"{n_clusters} clusters, {p} coefficients: robust errors need more clusters than that")
+        raise TooFewClusters(f"{n_clusters} clusters, {p} coefficients: robust errors need more clusters than that")
     linked = np.argwhere((m != 0) & (index[:, None] != index[None, :]))
     if linked.size:
         first, second = labels[index[linked[0]]]
@@ -167,6 +171,7 @@ def _satterthwaite_df(
             g[j, rows] = load[coefficient]
         gram = g @ residual_covariance @ g.T
         if np.trace(gram) < (1 - UNBIASED_TOLERANCE) * bread[coefficient, coefficient]:
-            raise ValueError(f"coefficient {coefficient} rests on too few clusters for CR2 to estimate its variance")
+            reason = f"coefficient {coefficient} rests on too few clusters for CR2 to estimate its variance"
+            raise TooFewClusters(reason)
         df[coefficient] = np.trace(gram) ** 2 / np.sum(gram**2)
     return df

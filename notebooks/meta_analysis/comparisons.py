@@ -153,6 +153,29 @@ def event_comparisons(table: pd.DataFrame, outcome: str, *, arms: str = "combine
     return _pair(combined, control, ["events", "n"])
 
 
+def first_trial(rows: pd.DataFrame, shows: pd.Series, what: str) -> list[tuple[str, pd.DataFrame]]:
+    """The first trial that a worked example can show, to be looped over; where there is none, a printed line says so.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With `trial_id`, in any order.
+    shows : Series of bool, as long as `rows`
+        Whether a row is of use for the example.
+    what : str
+        What the example shows, for the printed line: "two active arms".
+
+    Returns
+    -------
+    list of (str, DataFrame)
+        trial_id and rows of that trial; empty where no row is of use.
+    """
+    trials = rows[shows].groupby("trial_id", sort=False)
+    if not len(trials):
+        print(f"no trial here has {what}: nothing to show by hand")
+    return list(trials)[:1]
+
+
 def with_effects(comparisons: pd.DataFrame, measure: str, **options: str) -> pd.DataFrame:
     """Add each trial's effect to a table of comparisons.
 

@@ -220,8 +220,9 @@ def rerun_choices(shown: pd.DataFrame, choices: Mapping[str, tuple[str, str]], r
     shown : DataFrame
         From `with_ours`.
     choices : dict
-        review_id -> the choice in words, and the `analysis_id` of the result that makes it. Every review that is older
-        than the newest trial gets a second line, for the trials that were out before its year.
+        review_id -> the choice in words, and the `analysis_id` of the result that makes it; where there is no such
+        result, a line is printed. Every review that is older than the newest trial gets a second line, for the trials
+        that were out before its year.
     results : DataFrame
         All stored results that may be named.
     trials : DataFrame
@@ -243,6 +244,9 @@ def rerun_choices(shown: pd.DataFrame, choices: Mapping[str, tuple[str, str]], r
             name = trials_of_its_time(row["year"], panel.analysis_id.removesuffix(".primary"), trials, results)
             runs += [("the trials out before its year", name)] if name else []
         for words, name in runs:
+            if name not in results["analysis_id"].to_numpy():
+                print(f"{row['label']}, {words}: left out, for there is no result {name}")
+                continue
             again = one(results, name)
             found = Estimate(*again[["estimate", "ci_low", "ci_high"]].astype(float))
             printed, own = (Estimate(*line[["estimate", "low", "high"]].astype(float))

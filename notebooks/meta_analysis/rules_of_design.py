@@ -12,13 +12,6 @@ ROLES = ("active", "control", "whole_trial", "combined", "open_label")
 # The domains of RoB 2, and the judgement over all of them.
 JUDGED = ("D1", "D2", "D3", "D4", "D5", "overall")
 
-# Trials that cannot be left out by `in_primary`, and what rests on them: a worked example, or a set of two trials.
-WORKED = {
-    "MP-1": "notebook 05 would have one trial of treatment-resistant PTSD alone",
-    "MP-2": "notebook 02 works its zero cell by hand", "MP-8": "notebooks 02 and 07 work its two active arms by hand",
-    "MAPP1": "strict remission would have one trial alone", "MAPP2": "strict remission would have one trial alone",
-}
-
 # --- Time points and arms ---------------------------------------------------------------------------------------------
 
 
@@ -143,12 +136,6 @@ def conflict_of_the_trial(rows: pd.DataFrame, conflicts: pd.DataFrame, trials: p
 def full_evidence_for_the_primary_analysis(trials: pd.DataFrame) -> list[Finding]:
     wrong = trials[trials.in_primary & (trials.evidence != "full")]
     return [(line, "in_primary", "the primary analysis takes trials with full evidence only") for line in wrong.index]
-
-
-@rule("trials", "trial_id in_primary")
-def worked_trials_stay(trials: pd.DataFrame) -> list[Finding]:
-    wrong = trials[trials.trial_id.isin(WORKED) & ~trials.in_primary.astype(bool)]  # NaN passes
-    return [(line, "in_primary", f"cannot be left out: {WORKED[trial]}") for line, trial in wrong.trial_id.items()]
 
 
 @rule(

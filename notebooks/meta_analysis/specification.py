@@ -26,6 +26,10 @@ SELECTION, POOLING = ("trials", "mp9"), ("model", "interval")  # choices that do
 ARRAYS = ("yi", "vi", "events_active", "n_active", "events_control", "n_control")
 
 
+class TooFewTrials(ValueError):
+    """Nothing to pool: fewer than two trials of the specification have the data."""
+
+
 class Rule(NamedTuple):
     """A combination that is excluded: every choice named here has one of the levels named here."""
 
@@ -107,7 +111,8 @@ def run_specification(family: Family, specification: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        On an id that does not fit the family, or a combination that is excluded (with the reason).
+        On an id that does not fit the family, or a combination that is excluded (with the reason); `TooFewTrials` where
+        there is nothing to pool.
     """
     choice = parse(family, specification)
     for rule in family.rules:
@@ -117,7 +122,7 @@ def run_specification(family: Family, specification: str) -> dict[str, Any]:
     trials = [trial_of(slot) for slot in columns["slot"]]
     taken = np.array([trial in members for trial in trials], dtype=bool) & np.isfinite(columns["yi"])
     if len(set(compress(trials, taken))) < 2:
-        raise ValueError(f"{specification} is excluded: {TOO_FEW}")
+        raise TooFewTrials(f"{specification} is excluded: {TOO_FEW}")
     rows = {name: values[taken] for name, values in columns.items() if name != "set"}
     arrays = {name: rows[name].astype(float) for name in ARRAYS if name in rows}
     result = family.fit(choice, arrays, None, None)

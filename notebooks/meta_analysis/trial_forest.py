@@ -70,8 +70,9 @@ def trial_forest(
     """
     measure = effects["measure"].iloc[0]
     effects, columns = with_counts(effects)
-    weights = np.ones(1)  # a trial alone has nothing to be weighed against
-    if len(effects) > 1:
+    if len(effects) == 1:  # nothing to be weighed against, and the same under every model
+        weights, results = np.ones(1), results[-1:]
+    else:
         weights = pool(effects["yi"], effects["vi"], tau2_method=results[-1]["tau2_method"]).weights
     studies = study_rows(effects["report"], effects["yi"], effects["vi"], measure=measure, weights=weights)
     studies = studies.join(effects[list(columns)])
