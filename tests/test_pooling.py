@@ -12,7 +12,8 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from meta_analysis import studies, tau2_search
-from meta_analysis.pooling import Pool, pool, q_profile
+from meta_analysis.mantel_haenszel import mantel_haenszel
+from meta_analysis.pooling import Pool, pool, q_profile, with_interval
 from meta_analysis.tau2 import METHODS
 from tests.reference import CLOSED_FORM, ITERATIVE, inputs
 
@@ -94,6 +95,34 @@ def test_a_given_tau2_takes_the_place_of_the_estimate(ci_method):
     given = pool(many, VARIANCES, tau2=estimated.tau2, ci_method=ci_method)
     for field in fields(Pool):
         np.testing.assert_array_equal(getattr(given, field.name), getattr(estimated, field.name), err_msg=field.name)
+
+
+@pytest.mark.parametrize("pi_method", ("HK", "HTS", "HTS-k1", "Wald"))
+@pytest.mark.parametrize("ci_method", ("Wald", "t", "HK", "mHK"))
+@pytest.mark.parametrize("first", ("Wald", "mHK"))
+def test_another_interval_of_the_same_pools(first, ci_method, pi_method):
+    effects, mask = np.stack([EFFECTS, 2 * EFFECTS]), [[True] * 4, [True, False, True, True]]
+    for y, present in ((EFFECTS, None), (effects, mask)):
+        expected = pool(y, VARIANCES, ci_method=ci_method, pi_method=pi_method, level=0.9, mask=present)
+        found = with_interval(pool(y, VARIANCES, ci_method=first, mask=present), ci_method, pi_method=pi_method,
+                              level=0.9)
+        for field in fields(Pool):
+            got, wanted = getattr(found, field.name), getattr(expected, field.name)
+            np.testing.assert_array_equal(got, wanted, err_msg=field.name)
+            assert np.shape(got) == np.shape(wanted), field.name
+
+
+def test_another_interval_of_a_common_effect():
+    common = pool(EFFECTS, VARIANCES, model="common")
+    found, expected = with_interval(common, "t"), pool(EFFECTS, VARIANCES, model="common", ci_method="t")
+    for field in fields(Pool):
+        np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name), err_msg=field.name)
+    with pytest.raises(ValueError, match=r"^ci_method 'HK' is for the random-effects model"):
+        with_interval(common, "HK")
+    with pytest.raises(ValueError, match=r"^unknown ci_method 'hk'"):
+        with_interval(common, "hk")
+    with pytest.raises(ValueError, match=r"^other intervals are for pools by inverse variance$"):
+        with_interval(mantel_haenszel([4, 7], [8, 9], [1, 2], [8, 9]), "Wald")
 
 
 def test_a_given_tau2_of_0_has_the_weights_of_the_common_effect():

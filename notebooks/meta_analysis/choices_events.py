@@ -28,7 +28,7 @@ from meta_analysis.choices_severity import (
 from meta_analysis.choices_trials import SETS, trial_sets
 from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
 from meta_analysis.mantel_haenszel import mantel_haenszel, peto
-from meta_analysis.pooling import Pool, pool
+from meta_analysis.pooling import Pool, pool, with_interval
 from meta_analysis.specification import Family, Rule, arm_slot, stack
 
 MEASURES = {"RR": risk_ratio, "OR": odds_ratio, "RD": risk_difference, "failure": risk_ratio}
@@ -225,15 +225,17 @@ def estimable(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: ND
 
 
 def fit_counts(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None,
-               tau2: NDArray | None = None) -> Pool:
-    """Pool counts under a choice of measure, model and interval."""
+               known: Pool | None = None) -> Pool:
+    """Pool counts under a choice of measure, model and interval; `known` as in `choices_severity.fit_smd`."""
+    if known is not None:
+        return with_interval(known, choice["interval"])
     model, counts = choice["model"], [arrays[name] for name in COLUMNS[2:]]
     if model in TWO_BY_TWO:
         kind = "random" if model == "MH_DL" else "common"
         measure = "RR" if choice["measure"] == "failure" else choice["measure"]
         method = peto if model == "peto" else partial(mantel_haenszel, measure=measure, model=kind)
         return method(*counts, mask=mask)
-    how = {"model": "common"} if model == "common" else {"tau2_method": model, "tau2": tau2}
+    how = {"model": "common"} if model == "common" else {"tau2_method": model}
     return pool(arrays["yi"], arrays["vi"], ci_method=choice["interval"], mask=mask, **how)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from meta_analysis.choices_trials import SETS, trial_sets
 from meta_analysis.groups import combine_groups, sd_of_change
 from meta_analysis.mean_differences import cohen_d, glass_delta, standardised_mean_difference
-from meta_analysis.pooling import Pool, pool
+from meta_analysis.pooling import Pool, pool, with_interval
 from meta_analysis.sampling_covariance import combine_correlated, shared_control_smd
 from meta_analysis.specification import Family, Rule, arm_slot, stack
 
@@ -268,9 +268,14 @@ def _averaged(columns: dict[str, NDArray], standardiser: str) -> dict[str, NDArr
 
 
 def fit_smd(choice: Mapping[str, str], arrays: Mapping[str, NDArray], mask: NDArray | None,
-            tau2: NDArray | None = None) -> Pool:
-    """Pool standardised differences by inverse variance under a choice of model and interval."""
-    how = {"model": "common"} if choice["model"] == "common" else {"tau2_method": choice["model"], "tau2": tau2}
+            known: Pool | None = None) -> Pool:
+    """Pool standardised differences by inverse variance under a choice of model and interval.
+
+    `known` is the same pool with another interval, where there is one.
+    """
+    if known is not None:
+        return with_interval(known, choice["interval"])
+    how = {"model": "common"} if choice["model"] == "common" else {"tau2_method": choice["model"]}
     return pool(arrays["yi"], arrays["vi"], ci_method=choice["interval"], mask=mask, **how)
 
 

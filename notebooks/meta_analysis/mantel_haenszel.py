@@ -11,7 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from meta_analysis import heterogeneity
 from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
-from meta_analysis.pooling import MODELS, Pool, Results, check_options, critical_value, p_value, predict, summarise
+from meta_analysis.pooling import (
+    MODELS,
+    Pool,
+    Results,
+    average,
+    check_options,
+    confidence,
+    critical_value,
+    p_value,
+    predict,
+)
 from meta_analysis.studies import align, ensure_counts, name_pool, require
 
 MEASURES = {"RR": risk_ratio, "OR": odds_ratio, "RD": risk_difference}
@@ -88,7 +98,8 @@ def mantel_haenszel(
         w = 1 / v
         scale = w.sum(axis=0) - (w * w).sum(axis=0) / w.sum(axis=0)
         tau2 = np.maximum((values["q"] - values["q_df"]) / scale, 0.0)
-        values |= summarise(y, v, present, tau2, estimate, "Wald", level)
+        values |= average(y, v, present, tau2, estimate)
+        values |= confidence(values, "Wald", level)
         values["i2"], values["h2"] = heterogeneity.i2_h2_random(tau2, values["q_df"] / scale)
         values |= predict(values, "HTS", level)
     return _pack(shape, values)

@@ -6,6 +6,7 @@ active arm here, because a lower severity score is better.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -44,6 +45,9 @@ class Pool:
         Cochran's Q test of heterogeneity.
     weights : float, shape (..., k)
         Share of each study in the estimate; they sum to 1, absent studies have 0.
+    classic_se, hk_factor : float
+        (Sum of weights)^-1/2, NaN where weights are not inverse variances; and, for random effects, what Hartung and
+        Knapp multiply it by.
     converged : bool
         Whether all iterations of the pool converged.
     """
@@ -66,6 +70,8 @@ class Pool:
     q_df: NDArray[np.int64]
     q_p: NDArray[np.float64]
     weights: NDArray[np.float64]
+    classic_se: NDArray[np.float64]
+    hk_factor: NDArray[np.float64]
     converged: NDArray[np.bool_]
 
 
@@ -130,8 +136,7 @@ def pool(
     ci_method = ci_method or ("mHK" if model == "random" else "Wald")
     check_options(level, model=(model, MODELS), tau2_method=(tau2_method, METHODS))
     check_options(level, ci_method=(ci_method, CI_METHODS), pi_method=(pi_method, PI_METHODS))
-    if model == "common" and ci_method in ("HK", "mHK"):
-        raise ValueError(f"ci_method {ci_method!r} is for the random-effects model; with 'common' use 'Wald' or 't'")
+    check_model(model, ci_method)
     studies = check(effects, variances, mask, at_least=2 if model == "random" else 1)
     given = None if tau2 is None else _given(tau2, studies, model)
     result = Results(studies.present.shape)
@@ -148,12 +153,45 @@ def pool(
             if tau2_interval:
                 values["tau2_low"], values["tau2_high"], found = heterogeneity.q_profile_limits(y, v, present, level)
                 values["converged"] = values["converged"] & found
-        values |= summarise(y, v, present, values["tau2"], centre, ci_method, level)
+        values |= average(y, v, present, values["tau2"], centre)
+        values |= confidence(values, ci_method, level)
         if model == "random":
             values |= predict(values, pi_method, level)
+        else:
+            del values["hk_factor"]
         result.store(which, values)
     warn_unless(result.arrays["converged"], tau2_method)
     return result.pool()
+
+
+def with_interval(pooled: Pool, ci_method: str, *, pi_method: str = "HK", level: float = 0.95) -> Pool:
+    """The same pools with other intervals; nothing is pooled again.
+
+    Parameters
+    ----------
+    pooled : Pool
+        From `pool`.
+    ci_method, pi_method, level
+        As for `pool`.
+
+    Returns
+    -------
+    Pool
+        What `pool` would give with these intervals.
+
+    Raises
+    ------
+    ValueError
+        On an unknown option, an interval that does not fit the model, or pools that are not by inverse variance.
+    """
+    check_options(level, ci_method=(ci_method, CI_METHODS), pi_method=(pi_method, PI_METHODS))
+    random = not np.isnan(pooled.hk_factor).any()
+    check_model("random" if random else "common", ci_method)
+    if np.isnan(pooled.classic_se).any():
+        raise ValueError("other intervals are for pools by inverse variance")
+    values = vars(pooled)
+    values = values | confidence(values, ci_method, level)
+    return Pool(**values | (predict(values, pi_method, level) if random else {}))
 
 
 def q_profile(
@@ -199,6 +237,12 @@ def check_options(level: float, **options: tuple[str, tuple[str, ...]]) -> None:
             raise ValueError(f"unknown {name} {value!r}; use one of {', '.join(known)}")
 
 
+def check_model(model: str, ci_method: str) -> None:
+    """Raise a one-line ValueError on an interval that does not fit the model."""
+    if model == "common" and ci_method in ("HK", "mHK"):
+        raise ValueError(f"ci_method {ci_method!r} is for the random-effects model; with 'common' use 'Wald' or 't'")
+
+
 def _given(tau2: ArrayLike, studies: Studies, model: str) -> NDArray[np.float64]:
     """Given values of tau2, one a pool, or a one-line ValueError."""
     if model == "common":
@@ -232,29 +276,34 @@ class Results:
         return Pool(**{name: a.reshape(self.shape[:-1])[()] for name, a in self.arrays.items()}, weights=weights)
 
 
-def summarise(
-    y: NDArray, v: NDArray, present: NDArray, tau2: NDArray, centre: NDArray | float, ci_method: str, level: float
+def average(
+    y: NDArray, v: NDArray, present: NDArray, tau2: NDArray, centre: NDArray | float
 ) -> dict[str, NDArray]:
-    """Estimate, standard error, interval and p value of pools with a given tau2; effects are measured from `centre`."""
+    """Estimate, standard error and weights of pools with a given tau2; effects are measured from `centre`."""
     w = 1 / (v + tau2)
     total = w.sum(axis=0)
     weights = w / total
     offset = (weights * y).sum(axis=0)
-    estimate, classic_se = centre + offset, total**-0.5
+    residual = y - offset
     k = np.count_nonzero(present, axis=0)
-    se, df = classic_se, np.full(k.shape, np.inf if ci_method == "Wald" else 0.0) + k - 1
-    if ci_method in ("HK", "mHK"):
-        residual = y - offset
+    with np.errstate(invalid="ignore"):
         factor = np.sqrt((w * residual * residual).sum(axis=0) / (k - 1))
-        se = classic_se * (np.maximum(factor, 1.0) if ci_method == "mHK" else factor)
+    return {"k": k, "estimate": centre + offset, "weights": weights.T, "tau2": tau2, "classic_se": total**-0.5,
+            "hk_factor": factor}
+
+
+def confidence(values: Mapping[str, NDArray], ci_method: str, level: float) -> dict[str, NDArray]:
+    """Standard error, interval and p value from what `average` returned."""
+    factor = {"HK": values["hk_factor"], "mHK": np.maximum(values["hk_factor"], 1.0)}.get(ci_method, 1.0)
+    se, estimate = values["classic_se"] * factor, values["estimate"]
+    df = np.full(np.shape(se), np.inf if ci_method == "Wald" else 0.0) + values["k"] - 1
     margin = critical_value(df, level) * se
-    values = {"k": k, "estimate": estimate, "se": se, "ci_low": estimate - margin, "ci_high": estimate + margin}
-    values |= {"p": p_value(estimate, se, df), "df": df, "weights": weights.T, "tau2": tau2}
-    return values | {"classic_se": classic_se}
+    return {"se": se, "df": df, "ci_low": estimate - margin, "ci_high": estimate + margin,
+            "p": p_value(estimate, se, df)}
 
 
-def predict(values: dict[str, NDArray], pi_method: str, level: float) -> dict[str, NDArray]:
-    """Prediction interval from what `summarise` returned."""
+def predict(values: Mapping[str, NDArray], pi_method: str, level: float) -> dict[str, NDArray]:
+    """Prediction interval from what `average` and `confidence` returned."""
     se = values["se"] if pi_method == "HK" else values["classic_se"]
     df = {"HTS": values["k"] - 2.0, "Wald": np.full(se.shape, np.inf)}.get(pi_method, values["k"] - 1.0)
     margin = critical_value(df, level) * np.sqrt(values["tau2"] + se**2)

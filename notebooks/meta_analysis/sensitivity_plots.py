@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from meta_analysis.bayes import Posterior, posterior_given_tau
+from meta_analysis.bayes import Posterior
 from meta_analysis.frame import draw_interval
 from meta_analysis.leave_out import Gosh
 from meta_analysis.plots import (
@@ -33,10 +33,10 @@ from meta_analysis.plots import (
     style,
     tick_texts,
 )
+from meta_analysis.pooling import pool
 from meta_analysis.report import RATIO_MEASURES, no_effect, number
 from meta_analysis.tau2 import METHODS, estimate_tau2
 
-Z = 1.959963984540054  # a normal 95 % interval
 # From a word's lower left corner to its mark.
 LEADER = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 2.5, "relpos": (0, 0)}
 LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
@@ -114,8 +114,8 @@ def tau_trace_plot(ax: Axes, effects: ArrayLike, variances: ArrayLike, *, measur
     found = {method: float(np.sqrt(estimate_tau2(effects, variances, method).tau2)) for method in METHODS}
     grid = np.linspace(0, highest, 101)
     tau = np.append(grid, list(found.values()))
-    mean, sd, _ = posterior_given_tau(effects, variances, tau)
-    ends = natural([mean, mean - Z * sd, mean + Z * sd], measure)
+    given = pool(np.broadcast_to(effects, (tau.size, len(effects))), variances, tau2=tau**2, ci_method="Wald")
+    ends = natural([given.estimate, given.ci_low, given.ci_high], measure)
     plotted = pd.DataFrame({"tau": tau, "estimate": ends[0], "low": ends[1], "high": ends[2],
                             "method": [""] * grid.size + list(found)})
     curve = plotted[plotted["method"] == ""]

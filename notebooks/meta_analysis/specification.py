@@ -62,8 +62,8 @@ class Family:
     measured_by : tuple of str
         The choices that `effects` looks at.
     fit : callable
-        ({choice: level}, arrays, mask, tau2) -> Pool, for arrays of shape (..., k); tau2, shape (...), where it is
-        known already, else None.
+        ({choice: level}, arrays, mask, known) -> Pool, for arrays of shape (..., k); known: the Pool with another
+        interval and all else the same, where there is one, else None.
     finish : callable
         ({choice: level}, Pool, arrays, mask) -> (estimate, low, high) on the natural scale of `measure`.
     pooled_by : tuple of str
@@ -82,7 +82,7 @@ class Family:
     comparisons: Callable[[Mapping[str, str]], list[tuple]]
     effects: Callable[[Mapping[str, str], Sequence[list[tuple]]], dict[str, NDArray]]
     measured_by: tuple[str, ...]
-    fit: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray | None, NDArray | None], Pool]
+    fit: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray | None, Pool | None], Pool]
     finish: Callable[..., tuple[NDArray, NDArray, NDArray]]
     pooled_by: tuple[str, ...] = ()
     estimable: Callable[[Mapping[str, str], Mapping[str, NDArray], NDArray], NDArray[np.bool_]] | None = None

@@ -208,15 +208,12 @@ def _pool(
     family: Family, arrays: Mapping[str, NDArray], present: NDArray, data_codes: NDArray[np.uint8],
     rows: NDArray[np.int64], model: int, intervals: Sequence[int],
 ) -> list[tuple[NDArray, ...]]:
-    """(row, codes, k, estimate, low, high, tau2) for each interval, of rows that agree in `family.pooled_by`.
-
-    tau2 does not depend on the interval, so the first one's serves them all.
-    """
-    found, tau2 = [], None
+    """(row, codes, k, estimate, low, high, tau2) for each interval, of rows that agree in `family.pooled_by`."""
+    found, known = [], None
     for interval in intervals:
         codes = np.column_stack([data_codes, *(np.full(rows.size, code, np.uint8) for code in (model, interval))])
         levels = _levels(family, codes[0])
-        result = family.fit(levels, arrays, present, tau2)
-        tau2 = np.asarray(result.tau2)
-        found.append((rows, codes, np.asarray(result.k), *family.finish(levels, result, arrays, present), tau2))
+        known = family.fit(levels, arrays, present, known)
+        numbers = known.k, *family.finish(levels, known, arrays, present), known.tau2
+        found.append((rows, codes, *map(np.asarray, numbers)))
     return found
