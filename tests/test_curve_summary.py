@@ -124,7 +124,7 @@ def test_levels_are_summed_up():
 @pytest.mark.parametrize("name", ("severity", "response", "remission"))
 def test_levels_hold_the_order_statistics_of_their_own_specifications(name):
     found = curve(name)
-    rank = np.argsort(curve_summary.by_estimate(found))
+    rank = np.argsort(found.by_estimate)
     table = curve_summary.level_summary(found).set_index(["choice", "level"])
     for place, (choice, levels) in enumerate(found.family.choices.items()):
         for code, level in enumerate(levels):

@@ -184,7 +184,7 @@ def test_the_specification_figure_holds_the_whole_curve():
     np.testing.assert_array_equal(rows[::5], rows[4::5])  # a level is five rows of the picture
     darkest = plt.get_cmap("Greys")(1 / DARKEST, bytes=True)
     assert len(rows) == 5 * len(shown) and (rows.min(axis=1) == darkest).all()
-    whole = np.quantile(found.estimate[curve_summary.by_estimate(found)[bins["first"][0] : bins["last"][0] + 1]], 0.5)
+    whole = np.quantile(found.estimate[found.by_estimate[bins["first"][0] : bins["last"][0] + 1]], 0.5)
     assert bins["estimate"][0] == pytest.approx(whole, rel=1e-12)
     alt = specification_alt_text(found, shares, subject="remission", event="good", marks=marks)
     assert "Under test: 2.32" in alt and f"Definition {shares['share'].iloc[0]:.0f} percent" in alt

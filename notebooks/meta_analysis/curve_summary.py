@@ -12,22 +12,14 @@ from scipy import special
 
 from meta_analysis.report import RATIO_MEASURES, percent
 from meta_analysis.specification import parse
-from meta_analysis.specification_curve import Curve
+from meta_analysis.specification_curve import DECIMALS, Curve
 
 SHOWN = 1000  # rows kept of a thinned curve
-# Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked after
-# rounding to this many decimals, equal ones in the order of the full product.
-DECIMALS = 9
 
 
 def on_pooling_scale(curve: Curve, values: NDArray) -> NDArray:
     """Logarithms for ratios, the values themselves otherwise."""
     return np.log(values) if curve.family.measure in RATIO_MEASURES else np.asarray(values)
-
-
-def by_estimate(curve: Curve) -> NDArray[np.int64]:
-    """Positions of the specifications from the lowest estimate to the highest, the same on every machine."""
-    return np.argsort(np.round(curve.estimate, DECIMALS), kind="stable")
 
 
 def curve_rows(curve: Curve, which: NDArray | None = None) -> pd.DataFrame:
@@ -44,21 +36,19 @@ def curve_rows(curve: Curve, which: NDArray | None = None) -> pd.DataFrame:
     DataFrame
         Sorted by estimate, then by id's order in the full product.
     """
-    order = by_estimate(curve)
-    rank = np.empty(order.size, dtype=int)
-    rank[order] = np.arange(order.size)
-    return _rows_at(curve, order, np.sort(rank if which is None else rank[which]))
+    rank = np.empty(curve.by_estimate.size, dtype=int)
+    rank[curve.by_estimate] = np.arange(rank.size)
+    return _rows_at(curve, np.sort(rank if which is None else rank[which]))
 
 
 def thinned(curve: Curve, shown: int = SHOWN) -> pd.DataFrame:
     """Every n-th specification by rank, the lowest and the highest included, as `curve_rows`."""
-    order = by_estimate(curve)
-    return _rows_at(curve, order, np.unique(np.linspace(0, order.size - 1, shown).round().astype(int)))
+    return _rows_at(curve, np.unique(np.linspace(0, curve.estimate.size - 1, shown).round().astype(int)))
 
 
-def _rows_at(curve: Curve, order: NDArray, ranks: NDArray) -> pd.DataFrame:
-    """Rows of the specifications at `ranks` of `order`, which is that of `by_estimate`."""
-    which = order[ranks]
+def _rows_at(curve: Curve, ranks: NDArray) -> pd.DataFrame:
+    """Rows of the specifications at these ranks."""
+    which = curve.by_estimate[ranks]
     columns = {name: getattr(curve, name)[which] for name in ("k", "estimate", "ci_low", "ci_high", "tau2")}
     return pd.DataFrame({"id": curve.ids(which), "rank": ranks, **columns})
 
@@ -126,7 +116,7 @@ def level_summary(curve: Curve) -> pd.DataFrame:
         choice, level, meaning, specifications, lowest, median, highest (natural scale), excludes_no_effect (percent of
         the level's intervals), median_rank (percent of the curve).
     """
-    order = by_estimate(curve)
+    order = curve.by_estimate
     estimate, excludes = curve.estimate[order], curve.excludes_no_effect[order]
     codes, rows = curve.codes.take(order, axis=0).T.copy(), []
     for place, (choice, levels) in enumerate(curve.family.choices.items()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from meta_analysis.report import no_effect
 from meta_analysis.specification import ARRAYS, NO_EVENTS, SELECTION, TOO_FEW, Family, trial_of
 
 SAME = "the same trial effects as an earlier combination"
+# Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked after
+# rounding to this many decimals, equal ones in the order of the full product.
+DECIMALS = 9
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Curve:
         """Whether each interval lies wholly on one side of no effect."""
         null = no_effect(self.family.measure)
         return (self.ci_low > null) | (self.ci_high < null)
+
+    @cached_property
+    def by_estimate(self) -> NDArray[np.int64]:
+        """Positions of the specifications from the lowest estimate to the highest, the same on every machine."""
+        return np.argsort(np.round(self.estimate, DECIMALS), kind="stable")
 
     def ids(self, which: NDArray | slice = slice(None)) -> list[str]:
         """Ids of the specifications at these positions."""
@@ -121,7 +130,7 @@ def _apply_rules(family: Family) -> tuple[NDArray[np.bool_], dict[str, int]]:
             shape = [1] * valid.ndim
             shape[names.index(name)] = -1
             hit = hit & np.array([level in levels for level in family.choices[name]]).reshape(shape)
-        excluded[rule.reason] = excluded.get(rule.reason, 0) + int((valid & hit).sum())
+        excluded[rule.reason] = excluded.get(rule.reason, 0) + int(np.count_nonzero(valid & hit))
         valid &= ~hit
     return valid, excluded
 

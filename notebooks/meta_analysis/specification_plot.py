@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from meta_analysis.curve_summary import by_estimate, share_below
+from meta_analysis.curve_summary import share_below
 from meta_analysis.lettering import lettering
 from meta_analysis.plots import (
     BAND,
@@ -90,7 +90,7 @@ def specification_plot(ax: Axes, curve: Curve, levels: pd.DataFrame, shares: pd.
     plotted : DataFrame, one row a bin
         bin, first, last (ranks), estimate (median), low, high (medians of the interval's ends), low_outer, high_outer.
     """
-    order = by_estimate(curve)
+    order = curve.by_estimate
     edges = np.unique(np.linspace(0, order.size, min(BINS, order.size) + 1).round().astype(int))
     plotted = _bins(curve, order, edges)
     shown = levels[levels["specifications"] > 0].reset_index(drop=True)
