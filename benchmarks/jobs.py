@@ -69,7 +69,8 @@ PARTS = {
     "tau2: the likelihood on a grid": (["tau2._log_likelihood"], []),
     "tau2: Newton steps, and finding the peaks": (["tau2._maximise"], ["tau2._log_likelihood"]),
     "checks, and cutting the batch into pieces": (["studies.check", "studies.chunks"], []),
-    "Q, I2, interval, p value": (["heterogeneity.describe", "heterogeneity.i2_h2_random", "pooling.summarise"], []),
+    "Q, I2, interval, p value": (["heterogeneity.describe", "heterogeneity.i2_h2_random", "weighted_mean.average",
+                                  "weighted_mean.confidence"], []),
 }
 
 

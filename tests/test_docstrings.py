@@ -14,7 +14,8 @@ NUMERICAL = tuple(
     "absolute_effects bayes bias_model blinding cluster_robust curve_summary distributions dose_time effect "
     "event_effects groups heterogeneity influence leave_out mantel_haenszel mean_differences meta_regression "
     "missing_outcomes multilevel multilevel_likelihood permutation pooling priors regression_design regression_tau2 "
-    "sampling_covariance sensitivity small_study studies tau2 tau2_search tau_posterior two_by_two".split()
+    "sampling_covariance sensitivity small_study studies tau2 tau2_search tau_posterior two_by_two "
+    "weighted_mean".split()
 )
 # Functions whose work is to refuse bad input: who calls one raises its errors.
 CHECK = re.compile(r"((check|ensure|require|align|probabilities)(_\w+)?|broadcast)$")

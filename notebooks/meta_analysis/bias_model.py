@@ -18,8 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
-from meta_analysis.pooling import critical_value, pool
+from meta_analysis.pooling import pool
 from meta_analysis.report import RATIO_MEASURES
+from meta_analysis.weighted_mean import critical_value
 
 Array = NDArray[np.float64]
 

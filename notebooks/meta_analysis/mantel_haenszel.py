@@ -11,18 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from meta_analysis import heterogeneity
 from meta_analysis.event_effects import odds_ratio, risk_difference, risk_ratio
-from meta_analysis.pooling import (
-    MODELS,
-    Pool,
-    Results,
-    average,
-    check_options,
-    confidence,
-    critical_value,
-    p_value,
-    predict,
-)
+from meta_analysis.pooling import MODELS, Pool, Results, check_options
 from meta_analysis.studies import align, ensure_counts, name_pool, require
+from meta_analysis.weighted_mean import average, confidence, critical_value, p_value, predict
 
 MEASURES = {"RR": risk_ratio, "OR": odds_ratio, "RD": risk_difference}
 

@@ -14,9 +14,10 @@ from scipy import special
 
 from meta_analysis import regression_tau2, tau2
 from meta_analysis.heterogeneity import i2_h2_random, q_p_value
-from meta_analysis.pooling import CI_METHODS, check_options, critical_value, p_value
+from meta_analysis.pooling import CI_METHODS, check_options
 from meta_analysis.regression_design import check_design, orthonormal, sort_columns
 from meta_analysis.studies import Studies, chunks
+from meta_analysis.weighted_mean import critical_value, p_value
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,15 @@ active arm here, because a lower severity score is better.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from meta_analysis import heterogeneity
 from meta_analysis.studies import Studies, check, chunks, name_pool
 from meta_analysis.tau2 import METHODS, solve, warn_unless
+from meta_analysis.weighted_mean import average, confidence, predict
 
 MODELS = ("random", "common")
 CI_METHODS = ("mHK", "HK", "t", "Wald")
@@ -274,52 +273,3 @@ class Results:
         """The finished result; numbers instead of arrays for a single pool."""
         weights = self.arrays.pop("weights").reshape(self.shape)
         return Pool(**{name: a.reshape(self.shape[:-1])[()] for name, a in self.arrays.items()}, weights=weights)
-
-
-def average(
-    y: NDArray, v: NDArray, present: NDArray, tau2: NDArray, centre: NDArray | float
-) -> dict[str, NDArray]:
-    """Estimate, standard error and weights of pools with a given tau2; effects are measured from `centre`."""
-    w = 1 / (v + tau2)
-    total = w.sum(axis=0)
-    weights = w / total
-    offset = (weights * y).sum(axis=0)
-    residual = y - offset
-    k = np.count_nonzero(present, axis=0)
-    with np.errstate(invalid="ignore"):
-        factor = np.sqrt((w * residual * residual).sum(axis=0) / (k - 1))
-    return {"k": k, "estimate": centre + offset, "weights": weights.T, "tau2": tau2, "classic_se": total**-0.5,
-            "hk_factor": factor}
-
-
-def confidence(values: Mapping[str, NDArray], ci_method: str, level: float) -> dict[str, NDArray]:
-    """Standard error, interval and p value from what `average` returned."""
-    factor = {"HK": values["hk_factor"], "mHK": np.maximum(values["hk_factor"], 1.0)}.get(ci_method, 1.0)
-    se, estimate = values["classic_se"] * factor, values["estimate"]
-    df = np.full(np.shape(se), np.inf if ci_method == "Wald" else 0.0) + values["k"] - 1
-    margin = critical_value(df, level) * se
-    return {"se": se, "df": df, "ci_low": estimate - margin, "ci_high": estimate + margin,
-            "p": p_value(estimate, se, df)}
-
-
-def predict(values: Mapping[str, NDArray], pi_method: str, level: float) -> dict[str, NDArray]:
-    """Prediction interval from what `average` and `confidence` returned."""
-    se = values["se"] if pi_method == "HK" else values["classic_se"]
-    df = {"HTS": values["k"] - 2.0, "Wald": np.full(se.shape, np.inf)}.get(pi_method, values["k"] - 1.0)
-    margin = critical_value(df, level) * np.sqrt(values["tau2"] + se**2)
-    return {"pi_low": values["estimate"] - margin, "pi_high": values["estimate"] + margin}
-
-
-def critical_value(df: NDArray, level: float) -> NDArray:
-    """Two-sided quantile of t(df), of the normal where df is infinite, NaN where df is 0."""
-    distinct, which = np.unique(df, return_inverse=True)  # few distinct values, and the quantile is slow
-    with np.errstate(invalid="ignore"):
-        quantile = special.stdtrit(distinct, 1 - (1 - level) / 2)
-    return np.where(np.isinf(distinct), special.ndtri(1 - (1 - level) / 2), quantile)[which]
-
-
-def p_value(estimate: NDArray, se: NDArray, df: NDArray) -> NDArray:
-    """Two-sided p value of an effect of 0; NaN where the standard error and the estimate are both 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.abs(estimate) / se
-        return 2 * np.where(np.isinf(df), special.ndtr(-z), special.stdtr(df, -z))
