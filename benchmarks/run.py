@@ -130,7 +130,7 @@ def main(sizes: tuple[int, ...] = SIZES, seconds: float = SECONDS, repetitions: 
     """Measure everything; the exit code is 1 if answers differ, whatever the speed."""
     loads = measure_imports(repetitions)
     print("ours: notebook 05 and its start", flush=True)
-    notebook = notebook_time.measure(ROOT, repetitions)
+    notebook = notebook_time.measure(ROOT, 2 * repetitions)
     rows = measure_growth(sizes, seconds, repetitions)
     results = compare_live(seconds, repetitions)
     results |= {"processor": processor(), "growth": rows, "imports": loads, "notebook": notebook}

@@ -114,7 +114,7 @@ def made_up(gosh_seconds=0.02, apart=0.0):
     sizes = [{"subsets": 2**n, "seconds": [2e-6 * 2**n, 3e-6 * 2**n], "bytes": 2**n * 200} for n in (10, 13, 20)]
     loads = [{"modules": "all", "count": 40, "beyond": ["numpy", "scipy"], "seconds": [0.6, 0.4]}]
     return {"ours": ours, "metafor": theirs, "growth": sizes, "imports": loads, "processor": "A Processor",
-            "notebook": {"whole": [7.0, 6.0], "start": [2.5, 3.0]},
+            "notebook": {"whole": [7.0, 6.0, 5.5], "start": [2.5, 3.0, 2.5]},
             "profile": {"tau2": 0.75, "the rest": 0.25}, "versions": {"Python": "3.11.0", "metafor": "3.8.1"}}
 
 
@@ -127,7 +127,7 @@ def test_tables_of_given_numbers():
         "| cost of a pool at 2^20, as a multiple of 2^13 | at most 1.5 | 1.00 | met |",
         "| peak memory at 2^20 | below 1 GiB | 200 MiB | met |",
         "| import, all | below 0.5 s | 400 ms | met |",
-        "| notebook 05, as a multiple of a start with its imports | below 2.0 | 2.4 | missed |",
+        "| notebook 05, as a multiple of a start with its imports | below 2.0 | 2.20 | missed |",
         "| GOSH with REML, dat.bcg | 8,191 | 20.0 ms | 30.0 ms | 24.0 s | 25.0 s | 1,200 | 2e-06 | 2e-06 |",
         "| tau2 | 75% |",
         "| 2^13 | 2.00 µs | 2.50 µs | 2 MiB |",
