@@ -92,34 +92,6 @@ def random_effects_posterior(
     return Posterior(mu, tau, new_trial, trials, nodes.log_total, nodes.error, y, v, tau_prior, model.mu_prior)
 
 
-def posterior_given_tau(
-    effects: ArrayLike, variances: ArrayLike, tau: ArrayLike, mu_prior: NormalPrior | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Posterior mean and SD of mu, and log-likelihood of tau with mu integrated out, for each tau (closed form).
-
-    Parameters
-    ----------
-    effects, variances : (k,) as for `random_effects_posterior`.
-    tau : heterogeneity SD, of any shape; 0 gives the common-effect model.
-    mu_prior : normal prior of the mean effect; None is flat, and an SD of 0 holds mu at the prior's mean.
-
-    Returns
-    -------
-    mean, sd, log_likelihood : each of the shape of `tau`.
-
-    Raises
-    ------
-    ValueError
-        For a tau below 0 and for the studies that `random_effects_posterior` refuses.
-    """
-    y, v = _checked(effects, variances)
-    tau = np.asarray(tau, dtype=float)
-    if not (np.isfinite(tau) & (tau >= 0)).all():
-        raise ValueError(f"tau must be finite and at least 0, got {tau.tolist()}")
-    mean, variance, log_likelihood = NormalNormalModel(y, v, None, mu_prior).given_tau(tau)
-    return mean, np.sqrt(variance), log_likelihood
-
-
 def bayes_factor_effect(posterior: Posterior, null: float = 0.0) -> float:
     """Bayes factor of "mu follows its prior" over "mu is exactly `null`", heterogeneity uncertain in both.
 
