@@ -1,7 +1,7 @@
 """Run notebooks side by side, each in a folder of its own.
 
-That folder, build/run/work/NAME, is a small copy of the repository: of the data only the files the notebook declares to
-read, and notebooks/ with the helpers. So a notebook that reads something else fails, whatever it writes is seen, and
+That folder, build/run/copies/NAME, is a small copy of the repository: of the data only the files the notebook declares
+to read, and notebooks/ with the helpers. So a notebook that reads something else fails, whatever it writes is seen, and
 nothing stored can be touched. What it declared to write moves to the workspace (build/run) when it has finished.
 """
 
@@ -128,7 +128,7 @@ def _files(folder: Path) -> dict[str, str]:
 
 
 def _start(root: Path, workspace: Path, notebook: Notebook, wanted: str) -> Running:
-    folder = workspace / "work" / notebook.name
+    folder = workspace / "copies" / notebook.name
     shutil.rmtree(folder, ignore_errors=True)
     copies = {file: workspace / file for file in (*notebook.reads, "data/datapackage.json")}
     copies |= {path.relative_to(root).as_posix(): path for path in [*helper_files(root / "notebooks"), notebook.path]}

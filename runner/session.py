@@ -126,8 +126,8 @@ def _bring_data(root: Path, workspace: Path, data: Path | None, validate: Callab
         extracted, rest = (data / "extracted", data) if whole else (data, root / "data")
         if not any(extracted.glob("*.csv")):
             raise CollectionError(f"--data {data}: neither a copy of data/ nor of data/extracted")
-    collected = workspace / "work" / "data"
-    shutil.rmtree(workspace / "work", ignore_errors=True)
+    collected = workspace / "copies" / "data"
+    shutil.rmtree(workspace / "copies", ignore_errors=True)
     collected.mkdir(parents=True)
     Memory(workspace).save()
     ignore = shutil.ignore_patterns(".*", "__pycache__")
@@ -143,7 +143,7 @@ def _bring_data(root: Path, workspace: Path, data: Path | None, validate: Callab
     if broken := validate(collected):
         return broken
     absent = [f"{notebook.path.name}: reads `{file}`, which does not exist" for notebook in collection
-              for file in notebook.inputs if not (workspace / "work" / file).is_file()]
+              for file in notebook.inputs if not (workspace / "copies" / file).is_file()]
     if absent:
         raise CollectionError("\n".join(absent))
     for name in (*INPUTS, "datapackage.json"):

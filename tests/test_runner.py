@@ -256,7 +256,7 @@ def test_a_failure_is_located_and_the_others_finish(root):
     assert result.code == session.ERROR
     assert ('02_figure.ipynb, section "1. Draw", cell [2] (position 4 of 4): ZeroDivisionError: division by zero'
             in result.text)
-    copy = root / "build/run/work/02_figure/02_figure.ipynb"
+    copy = root / "build/run/copies/02_figure/02_figure.ipynb"
     assert f"partial copy: {copy}" in result.text and "ZeroDivisionError" in copy.read_text(encoding="utf-8")
     assert "03_headline: ran" in result.text
     assert contents(root) == before
@@ -346,7 +346,7 @@ def test_a_stopped_run_leaves_what_is_stored_and_ends_its_processes(root):
            f"session.run(Path({str(root)!r}), accept=True, validate=lambda folder: [])"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", code], **quiet) as process:
-        partial = root / "build/run/work/01_first/01_first.ipynb"
+        partial = root / "build/run/copies/01_first/01_first.ipynb"
         deadline = time.monotonic() + 20
         while not partial.exists() and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -63,6 +63,13 @@ def test_a_combination_ruled_out_does_not_hide_its_twin():
         position(found, "toy/all/out/no/y/common/Wald")
 
 
+def test_the_choices_of_the_pooling_come_last():
+    choices = toy().choices
+    with pytest.raises(ValueError, match=r"^the last choices of toy must be model, interval; got interval, shift$"):
+        specification_curve(toy(choices={name: choices[name] for name in choices if name != "shift"}
+                                | {"shift": choices["shift"]}))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_combination_is_run_or_counted_as_excluded(name):
     found = curve(name)
@@ -78,9 +85,11 @@ def test_there_are_enough_specifications():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_random_rows_run_again_one_at_a_time(name):
+def test_random_rows_of_every_level_run_again_one_at_a_time(name):
     found, rng = curve(name), np.random.default_rng(20)
-    for place in rng.choice(found.estimate.size, 60, replace=False):
+    places = [rng.choice(np.flatnonzero(codes == code), 4, replace=False)
+              for codes in found.codes.T for code in np.unique(codes)]
+    for place in np.concatenate(places):
         specification = found.ids([place])[0]
         run = run_specification(family(name), specification)
         for column in LIMITS:

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from meta_analysis.report import no_effect
-from meta_analysis.specification import ARRAYS, NO_EVENTS, SELECTION, TOO_FEW, Family, trial_of
+from meta_analysis.specification import ARRAYS, NO_EVENTS, POOLING, SELECTION, TOO_FEW, Family, trial_of
 
 SAME = "the same trial effects as an earlier combination"
 # Specifications that are equal on paper differ by rounding, and not alike on every machine: they are ranked after
@@ -84,10 +84,17 @@ def specification_curve(family: Family) -> Curve:
     -------
     Curve
         In the order of the full product, so that two runs give the same rows.
+
+    Raises
+    ------
+    ValueError
+        If the choices of `POOLING` are not the family's last.
     """
     names, sizes = list(family.choices), [len(levels) for levels in family.choices.values()]
+    if tuple(names[-2:]) != POOLING:
+        raise ValueError(f"the last choices of {family.name} must be {', '.join(POOLING)}; got {', '.join(names[-2:])}")
     valid, excluded = _apply_rules(family)
-    valid = valid.reshape(-1, *sizes[-2:])  # the choices of POOLING are the last
+    valid = valid.reshape(-1, *sizes[-2:])
     combinations = np.flatnonzero(valid.any(axis=(1, 2)))
     data_codes = np.column_stack(np.unravel_index(combinations, sizes[:-2])).astype(np.uint8)
     arrays, present = _all_effects(family, data_codes, names[:-2])
