@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from meta_analysis.plots import BLUE, GREY, INK, ORANGE, RULE, WIDTH, style
+from meta_analysis.plots import BLUE, GREY, INK, ORANGE, RULE, WIDTH, style, typographic
 from meta_analysis.report import interval, number
 
 ROW = 0.22  # inches
@@ -45,7 +45,7 @@ def share_plot(ax: Axes, table: pd.DataFrame) -> tuple[Axes, pd.DataFrame]:
             marker, colour, fill = MARKERS[row["kind"]]
             ax.plot([row["low"], row["high"]], [y, y], color=INK, lw=1.0, zorder=2)
             ax.plot(row["share"], y, marker, color=colour, markerfacecolor=fill, markersize=5, zorder=3)
-            ax.text(1.02, y, row["text"], transform=ax.get_yaxis_transform(), va="center")
+            ax.text(1.02, y, typographic(row["text"]), transform=ax.get_yaxis_transform(), va="center")
             ax.text(-0.02, y, row["label"], transform=ax.get_yaxis_transform(), ha="right", va="center")
             rows.append({**row, "y": y})
             ticks.append(y)
